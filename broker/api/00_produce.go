@@ -1,0 +1,202 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/replication"
+	"ottla/storage"
+	"ottla/wire"
+	"ottla/wire/batch"
+)
+
+// Produce, versions 0-11. v0-2: message sets of magic 0 and 1, converted to batches. v3: one batch of magic 2 for a partition,
+// transactional id. v5: log start offset. v7: zstd. v8: record errors (KIP-467). v9: flexible. v10: current leader (KIP-951).
+// v11: as v10 (KIP-890).
+//
+// The handler is the first stage: it appends, in the order of the connection's requests. With acks=-1 and replicas still behind
+// it answers with a Pending, and the connection goes on with its next request.
+//
+// Errors, per partition: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, INVALID_TOPIC_EXCEPTION for
+// internal topics, INVALID_RECORD, CORRUPT_MESSAGE, MESSAGE_TOO_LARGE, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE,
+// OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+// REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR. A request with acks=0 has no answer: any error closes the connection.
+func produce(a *API) wire.Handler {
+	return func(c *wire.Call) wire.Reply {
+		s, ok := c.Conn.Scratch.(*produceScratch)
+		if !ok {
+			s = &produceScratch{}
+			c.Conn.Scratch = s
+		}
+		s.req.SetVersion(c.Header.Version)
+		if err := s.req.UnsafeReadFrom(c.Body); err != nil {
+			return unreadable(c, err)
+		}
+		return a.produce(c, s)
+	}
+}
+
+// produceScratch is reused by the Produce requests of one connection.
+type produceScratch struct {
+	req  kmsg.ProduceRequest
+	apps []replication.Appended
+	at   []*kmsg.ProduceResponseTopicPartition // where the answer of each element of apps lies
+}
+
+func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
+	req := &s.req
+	resp := &kmsg.ProduceResponse{Version: req.Version, Topics: make([]kmsg.ProduceResponseTopic, len(req.Topics))}
+	s.apps, s.at = s.apps[:0], s.at[:0]
+	var failed error
+	for i := range req.Topics {
+		rt := &req.Topics[i]
+		t := &resp.Topics[i]
+		t.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(rt.Partitions))
+		for j := range rt.Partitions {
+			rp := &rt.Partitions[j]
+			p := &t.Partitions[j]
+			p.Default()
+			p.Partition = rp.Partition
+			app, err := a.append(c, req, rt.Topic, rp)
+			if err != nil {
+				failed = err
+				a.produceError(c, resp, p, rt.Topic, err)
+				continue
+			}
+			t.Topic = app.Partition.Topic() // the frame's own string ends with this call
+			p.BaseOffset, p.LogAppendTime, p.LogStartOffset = app.FirstOffset, app.LogAppendTime, app.LogStartOffset
+			s.apps, s.at = append(s.apps, app), append(s.at, p)
+		}
+		if t.Topic == "" {
+			t.Topic = strings.Clone(rt.Topic)
+		}
+	}
+	switch {
+	case req.Acks == 0 && failed != nil:
+		return wire.Reply{Close: true, CloseReason: "produce with acks=0 failed: " + failed.Error()}
+	case req.Acks == 0:
+		return wire.Reply{}
+	case req.Acks == -1 && len(s.apps) > 0:
+		if w := a.Replication.WaitCommitted(s.apps, time.Duration(req.TimeoutMillis)*time.Millisecond); w != nil {
+			p := &pendingProduce{ProduceWait: w, resp: resp, at: s.at}
+			s.at = nil
+			return wire.Reply{Pending: p}
+		}
+	}
+	return wire.Reply{Response: resp}
+}
+
+// pendingProduce is the second stage of a Produce with acks=-1.
+type pendingProduce struct {
+	*replication.ProduceWait
+	resp *kmsg.ProduceResponse
+	at   []*kmsg.ProduceResponseTopicPartition
+}
+
+func (p *pendingProduce) Finish() kmsg.Response {
+	for i, code := range p.Errors() {
+		p.at[i].ErrorCode = code
+	}
+	return p.resp
+}
+
+// append checks what depends on the request's version and hands the records to the partition.
+func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *kmsg.ProduceRequestTopicPartition) (replication.Appended, error) {
+	none := replication.Appended{}
+	if req.Acks < -1 || req.Acks > 1 {
+		return none, kerr.InvalidRequiredAcks
+	}
+	if isInternal(topic) && c.Header.ClientID != adminClientID {
+		return none, kerr.InvalidTopicException
+	}
+	p, err := a.Replication.LeaderPartition(topic, rp.Partition)
+	if err != nil {
+		return none, err
+	}
+	records := rp.Records
+	if _, magic, perr := batch.PeekSize(records); req.Version < 3 && (perr != nil || magic < 2) {
+		records, err = batch.Upconvert(records, batch.UpconvertOptions{})
+		if err != nil {
+			return none, recordsError(err)
+		}
+	} else if req.Version >= 3 {
+		if err := checkRecords(records, req.Version); err != nil {
+			return none, err
+		}
+	}
+	return p.AppendAsLeader(records, req.Acks, storage.OriginClient)
+}
+
+// adminClientID may write to internal topics (kafka.server.KafkaApis, AdminUtils.ADMIN_CLIENT_ID).
+const adminClientID = "__admin_client"
+
+// checkRecords wants one batch of magic 2, as every Produce from version 3 has.
+func checkRecords(records []byte, version int16) error {
+	v, rest, err := batch.Next(records)
+	switch {
+	case errors.Is(err, batch.ErrTruncated) && len(records) > batch.HeaderSize:
+		return recordsError(err)
+	case err != nil:
+		return fail(kerr.InvalidRecord, "Produce requests with version "+itoa(version)+" are only allowed to contain record batches with magic version 2")
+	case len(rest) > 0:
+		return fail(kerr.InvalidRecord, "Produce requests with version "+itoa(version)+" are only allowed to contain exactly one record batch per partition")
+	case v.Codec() == batch.Zstd && version < 7:
+		return fail(kerr.UnsupportedCompressionType, "Produce requests with version "+itoa(version)+" are not allowed to use ZStandard compression")
+	case v.IsTransactional():
+		// The transaction coordinator is not part of this broker: no transaction can be open.
+		return fail(kerr.InvalidTxnState, "transactions are not served by this broker")
+	}
+	return nil
+}
+
+// recordsError gives an undecodable message set its code.
+func recordsError(err error) error {
+	var k *kerr.Error
+	if errors.As(err, &k) {
+		return err
+	}
+	return fail(kerr.CorruptMessage, err.Error())
+}
+
+// produceError fills a partition's answer.
+func (a *API) produceError(c *wire.Call, resp *kmsg.ProduceResponse, p *kmsg.ProduceResponseTopicPartition, topic string, err error) {
+	p.ErrorCode = a.code(err)
+	p.BaseOffset, p.LogAppendTime, p.LogStartOffset = -1, -1, -1
+	var re *storage.RecordError
+	if errors.As(err, &re) {
+		text := re.Error()
+		p.ErrorMessage = &text
+		for _, e := range re.Errors {
+			p.ErrorRecords = append(p.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{RelativeOffset: e.BatchIndex, ErrorMessage: &e.Message})
+		}
+	}
+	if p.ErrorCode == kerr.NotLeaderForPartition.Code && resp.Version >= 10 {
+		a.leaderHint(c, topic, p.Partition, func(leader, epoch int32) {
+			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = leader, epoch
+		}, func(id int32, host string, port int32, rack *string) {
+			for _, b := range resp.Brokers {
+				if b.NodeID == id {
+					return
+				}
+			}
+			resp.Brokers = append(resp.Brokers, kmsg.ProduceResponseBroker{NodeID: id, Host: host, Port: port, Rack: rack})
+		})
+	}
+}
+
+// leaderHint reports the leader that this broker knows for a partition, and where it listens (KIP-951).
+func (a *API) leaderHint(c *wire.Call, topic string, partition int32, leader func(id, epoch int32), node func(id int32, host string, port int32, rack *string)) {
+	s := a.Cache.Load()
+	p, ok := s.Partition(topic, partition)
+	if !ok || p.Leader < 0 {
+		return
+	}
+	leader(p.Leader, p.LeaderEpoch)
+	if e, ok := s.Endpoint(p.Leader, c.Conn.Listener()); ok {
+		node(p.Leader, e.Host, e.Port, s.Brokers[p.Leader].Rack)
+	}
+}

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/broker/config"
+	"ottla/broker/metadata"
+	"ottla/broker/topicconfig"
+	"ottla/coordinator/group"
+	"ottla/replication"
+	"ottla/storage"
+	"ottla/wire"
+	"ottla/zkmeta"
+	"ottla/zkmeta/controller"
+)
+
+// API is the handlers' view of the broker. Everything in it is set before the first request and safe for concurrent use.
+type API struct {
+	Log         zerolog.Logger
+	Standalone  bool // there never is another broker
+	BrokerID    int32
+	ClusterID   string
+	Config      *config.Dynamic
+	Cache       *metadata.Cache
+	Replication *replication.Manager
+	Logs        *storage.Manager
+	Groups      *group.Coordinator
+	Controller  *controller.Controller
+	Topics      *topicconfig.Store
+	ProducerIDs *ProducerIDs
+	Session     func() zkmeta.Session // the broker's present metadata session
+	BrokerEpoch func() int64          // of the present registration
+	Levels      LogLevels             // BROKER_LOGGER configs
+
+	registry *wire.Registry
+}
+
+// handler answers one decoded request by filling resp, whose version and defaults are set. An error without a place in the
+// response closes the connection with the error as the reason; nearly all errors have a place.
+type handler[Q, R any] func(a *API, c *wire.Call, req Q, resp R) error
+
+type request[T any] interface {
+	*T
+	kmsg.Request
+}
+
+type response[T any] interface {
+	*T
+	kmsg.Response
+}
+
+// on decodes the request, runs h in the connection's goroutine and answers.
+func on[QT, RT any, Q request[QT], R response[RT]](h handler[Q, R]) func(*API) wire.Handler {
+	return func(a *API) wire.Handler {
+		return func(c *wire.Call) wire.Reply {
+			req := Q(new(QT))
+			req.SetVersion(c.Header.Version)
+			if err := req.ReadFrom(c.Body); err != nil {
+				return unreadable(c, err)
+			}
+			resp := R(new(RT))
+			resp.SetVersion(c.Header.Version)
+			if d, ok := any(resp).(interface{ Default() }); ok {
+				d.Default()
+			}
+			if err := h(a, c, req, resp); err != nil {
+				return wire.Reply{Close: true, CloseReason: err.Error()}
+			}
+			return wire.Reply{Response: resp}
+		}
+	}
+}
+
+func unreadable(c *wire.Call, err error) wire.Reply {
+	return wire.Reply{Close: true, CloseReason: kmsg.NameForKey(c.Header.Key) + " request cannot be decoded: " + err.Error()}
+}
+
+// code returns Kafka's error code for err and logs what has none, which is a fault of ours.
+func (a *API) code(err error) int16 {
+	var k *kerr.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &k):
+		return k.Code
+	case errors.Is(err, context.DeadlineExceeded):
+		return kerr.RequestTimedOut.Code
+	case errors.Is(err, context.Canceled):
+		return kerr.BrokerNotAvailable.Code
+	}
+	a.Log.Error().Err(err).Msg("request failed")
+	return kerr.UnknownServerError.Code
+}
+
+// apiError is an error with the text that Kafka sends to the client.
+type apiError struct {
+	code    *kerr.Error
+	message string
+}
+
+func (e *apiError) Error() string { return e.message }
+func (e *apiError) Unwrap() error { return e.code }
+
+func fail(code *kerr.Error, message string) error { return &apiError{code: code, message: message} }
+
+// codeAndMessage is code with the text for the error_message field: null on success, the broker's own words if it has some,
+// otherwise the general description of the code.
+func (a *API) codeAndMessage(err error) (int16, *string) {
+	if err == nil {
+		return 0, nil
+	}
+	code := a.code(err)
+	var e *apiError
+	if errors.As(err, &e) {
+		return code, &e.message
+	}
+	text := err.Error()
+	if k := kerr.TypedErrorForCode(code); k != nil && code == kerr.UnknownServerError.Code {
+		text = k.Description
+	}
+	return code, &text
+}

@@ -1,0 +1,195 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"ottla/broker/api"
+	"ottla/broker/config"
+	"ottla/broker/logging"
+	"ottla/broker/metadata"
+	"ottla/broker/topicconfig"
+	"ottla/coordinator/group"
+	"ottla/replication"
+	"ottla/storage"
+	"ottla/wire"
+	"ottla/zkmeta"
+	"ottla/zkmeta/controller"
+)
+
+// Options are what a broker is started with.
+type Options struct {
+	Config *config.Static
+	Log    zerolog.Logger
+	// Levels makes the loggers of the broker's parts.
+	Levels *logging.Levels
+	// PortsFile gets a line "NAME host:port" for each listener once it is bound, for port 0. Empty for none.
+	PortsFile string
+	// Adopt takes over the topics in log directories that belong to no metadata store, in standalone mode.
+	Adopt bool
+	// Version is what the start-up line says.
+	Version string
+}
+
+// Broker is one running broker.
+type Broker struct {
+	log   zerolog.Logger
+	opts  Options
+	cfg   *config.Dynamic
+	id    int32
+	epoch atomic.Int64 // of the present registration, -1 before
+
+	store   zkmeta.Store
+	session atomic.Pointer[sessionBox]
+	changes *zkmeta.ChangeListener // of /config/changes; outlives sessions
+	prevOwn int64                  // session id that this broker had in its last life, 0 if none
+
+	cache       *metadata.Cache
+	topics      *topicconfig.Store
+	logs        *storage.Manager
+	replication atomic.Pointer[replication.Manager] // nil until assembled
+	groups      *group.Coordinator
+	controller  *controller.Controller
+	api         *api.API
+	peers       *peers
+	server      *wire.Server
+	listeners   []*listener
+
+	ctx     context.Context // of the goroutines that follow the metadata session
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	failed  chan error // a reason to stop, from inside
+	stopped sync.Once
+}
+
+// sessionBox lets a Session interface live in an atomic.Pointer.
+type sessionBox struct{ zkmeta.Session }
+
+// standalone says that no ZooKeeper is configured, so that the metadata store is embedded.
+func standalone(s *config.Snapshot) bool {
+	servers, _ := s.ZooKeeperConnect()
+	return len(servers) == 0
+}
+
+// embeddedFile holds the embedded metadata store, in the first log directory. Kafka ignores files that it does not know there.
+const embeddedFile = "ottla-metadata.db"
+
+// sessionFile keeps the id of the metadata session, in the first log directory, under its lock.
+const sessionFile = "ottla-session"
+
+// Start brings a broker up and returns when it serves requests. ctx bounds the start only.
+//
+// Errors name what is wrong and where: a log directory that is locked, of another cluster or broker, or not readable; a metadata
+// store that cannot be reached in time; a port that is taken; a broker id that another live broker has.
+func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
+	began := time.Now()
+	b := &Broker{log: opts.Log, opts: opts, cfg: config.NewDynamic(opts.Config), cache: metadata.New(), failed: make(chan error, 1)}
+	b.epoch.Store(-1)
+	defer func() {
+		if err != nil {
+			b.abandon()
+		}
+	}()
+	dirs := logDirs(b.cfg.Snapshot())
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("log.dirs: %w", err)
+		}
+	}
+	meta, err := storage.PeekMeta(dirs)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.openStore(dirs, meta); err != nil {
+		return nil, err
+	}
+	if err := b.connect(ctx); err != nil {
+		return nil, err
+	}
+	clusterID, err := b.identify(ctx, meta)
+	if err != nil {
+		return nil, err
+	}
+	b.log = b.log.With().Int32("broker", b.id).Logger()
+	if err := b.loadConfigs(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.openLogs(ctx, dirs, clusterID); err != nil {
+		return nil, err
+	}
+	b.assemble(clusterID)
+	if err := b.bind(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.register(ctx); err != nil {
+		return nil, err
+	}
+	b.controller.Start(b.Session())
+	b.watchConfigs(b.ctx, b.Session())
+	if opts.Adopt {
+		if err := b.adopt(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.serve()
+	if err := writePortsFile(opts.PortsFile, b.listeners); err != nil {
+		return nil, err
+	}
+	mode := "zookeeper"
+	if standalone(b.cfg.Snapshot()) {
+		mode = "standalone"
+	}
+	b.log.Info().Str("version", opts.Version).Str("cluster_id", clusterID).Str("metadata", mode).
+		Strs("listeners", listenerTexts(b.listeners)).Dur("took", time.Since(began)).Msg("broker started")
+	return b, nil
+}
+
+// Session is the present metadata session; it may have ended.
+func (b *Broker) Session() zkmeta.Session { return b.session.Load().Session }
+
+// ID is the broker id.
+func (b *Broker) ID() int32 { return b.id }
+
+// Failed delivers an error that the broker cannot go on after; the caller is to stop it.
+func (b *Broker) Failed() <-chan error { return b.failed }
+
+func (b *Broker) fail(err error) {
+	select {
+	case b.failed <- err:
+	default: // one reason is enough
+	}
+}
+
+// Addr is where a listener is bound, by its name; nil if there is none.
+func (b *Broker) Addr(name string) net.Addr {
+	for _, l := range b.listeners {
+		if l.name == name {
+			return l.Addr()
+		}
+	}
+	return nil
+}
+
+// logDirs are the absolute paths of log.dirs.
+func logDirs(s *config.Snapshot) []string {
+	var dirs []string
+	for _, d := range s.LogDirs() {
+		dirs = append(dirs, absolute(d))
+	}
+	return dirs
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

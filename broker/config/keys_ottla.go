@@ -1,0 +1,28 @@
+package config
+
+// Keys of our own, under the prefix "ottla.".
+
+var OttlaClusterId = define(areaOwn, Key[string]{
+	Name: "ottla.cluster.id", Null: true,
+	Importance: Low,
+	Doc:        "Cluster id that a new standalone data directory gets; unset draws a random one. An existing directory keeps its own.",
+})
+
+var OttlaMaxInFlightProduceRequests = define(areaOwn, Key[int32]{
+	Name: "ottla.max.in.flight.produce.requests", Default: 8,
+	Check: AtLeast[int32](1),
+	Doc:   "Produce requests of one connection that may wait for replication while the next ones are already being written.",
+})
+
+var OttlaProduceValidation = define(areaOwn, Key[string]{
+	Name: "ottla.produce.validation", Default: "header",
+	Check:      OneOf("header", "deep"),
+	Importance: Medium,
+	Doc:        "How record batches are checked before they are stored: header reads batch headers, checksums and uncompressed records; deep also decompresses compressed batches and reads every record, as Kafka does.",
+})
+
+var OttlaZookeeperAuth = define(areaOwn, Key[Password]{
+	Name: "ottla.zookeeper.auth", Null: true,
+	Importance: Medium,
+	Doc:        "Identity for ZooKeeper's digest scheme, user:password, which Kafka takes from a JAAS file; with zookeeper.set.acl the znodes belong to it.",
+})

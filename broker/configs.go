@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"ottla/broker/topicconfig"
+	"ottla/zkmeta"
+)
+
+// loadConfigs reads what the metadata store holds of configuration: the dynamic broker configs and the topics' overrides.
+func (b *Broker) loadConfigs(ctx context.Context) error {
+	if err := b.loadBrokerConfigs(ctx); err != nil {
+		return err
+	}
+	overrides, err := zkmeta.ReadAllTopicConfigs(ctx, b.Session())
+	if err != nil {
+		return fmt.Errorf("read topic configs: %w", err)
+	}
+	b.topics = topicconfig.New(b.cfg, overrides, b.readTopicConfig, b.log)
+	return nil
+}
+
+// loadBrokerConfigs reads /config/brokers/<default> and /config/brokers/<id>.
+func (b *Broker) loadBrokerConfigs(ctx context.Context) error {
+	for _, entity := range []string{zkmeta.DefaultEntity, strconv.Itoa(int(b.id))} {
+		values, err := zkmeta.ReadBrokerConfig(ctx, b.Session(), entity)
+		if err != nil {
+			return fmt.Errorf("read dynamic configs of brokers/%s: %w", entity, err)
+		}
+		set := b.cfg.SetBroker
+		if entity == zkmeta.DefaultEntity {
+			set = b.cfg.SetDefault
+		}
+		if err := set(values); err != nil {
+			b.log.Warn().Err(err).Str("entity", "brokers/"+entity).Msg("some dynamic configs are not valid and keep their former value")
+		}
+	}
+	return nil
+}
+
+// watchConfigs follows /config/changes until the session ends.
+func (b *Broker) watchConfigs(ctx context.Context, s zkmeta.Session) {
+	log := b.part("config")
+	b.wg.Go(func() {
+		err := b.changes.Run(log.WithContext(ctx), s)
+		if ctx.Err() == nil && !errors.Is(err, zkmeta.ErrSessionExpired) {
+			log.Warn().Err(err).Msg("configuration changes are not followed any more in this session")
+		}
+	})
+}
+
+// configChanged applies a change that was written to the metadata store, by us or by another broker.
+func (b *Broker) configChanged(entityPath string) {
+	ctx, stop := context.WithTimeout(context.Background(), configReadTimeout)
+	defer stop()
+	kind, name, _ := strings.Cut(entityPath, "/")
+	var err error
+	switch kind {
+	case "topics":
+		err = b.topicConfigChanged(name)
+	case "brokers":
+		if err = b.loadBrokerConfigs(ctx); err == nil {
+			b.brokerConfigChanged()
+		}
+	default:
+		return // quotas, users and addresses are not served
+	}
+	if err != nil {
+		b.log.Warn().Err(err).Str("entity", entityPath).Msg("a configuration change could not be read")
+		return
+	}
+	b.log.Info().Str("entity", entityPath).Msg("configuration changed")
+}
+
+// readTopicConfig reads a topic's overrides; a topic without the node has none.
+func (b *Broker) readTopicConfig(topic string) (map[string]string, error) {
+	ctx, stop := context.WithTimeout(context.Background(), configReadTimeout)
+	defer stop()
+	return zkmeta.ReadTopicConfig(ctx, b.Session(), topic)
+}
+
+// configReadTimeout bounds a read of one entity's configs.
+const configReadTimeout = 10 * time.Second
+
+func (b *Broker) topicConfigChanged(topic string) error {
+	values, err := b.readTopicConfig(topic)
+	if err != nil {
+		return err
+	}
+	b.topics.Set(topic, values)
+	b.logs.UpdateConfig(topic)
+	return nil
+}
+
+// brokerConfigChanged hands the new values to the parts that keep a copy. Topics take their defaults from the broker's configs.
+func (b *Broker) brokerConfigChanged() {
+	s := b.cfg.Snapshot()
+	b.server.SetLimits(limits(s))
+	seen := make(map[string]bool)
+	for _, l := range b.logs.Logs() {
+		if topic := l.TopicPartition().Topic; !seen[topic] {
+			seen[topic] = true
+			b.logs.UpdateConfig(topic)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/broker/metadata"
+	"ottla/wire"
+	"ottla/zkmeta"
+)
+
+// peers keeps connections to the other brokers on the inter-broker listener: one for the controller's requests and one for ours.
+type peers struct {
+	log      zerolog.Logger
+	clientID string // Kafka uses the broker id as text
+	listener string
+	cache    *metadata.Cache
+	timeout  time.Duration
+
+	mu    sync.Mutex
+	conns map[peerKey]*wire.Client
+}
+
+type peerKey struct {
+	addr    string
+	purpose string
+}
+
+func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, timeout time.Duration) *peers {
+	return &peers{
+		log: log, clientID: strconv.Itoa(int(brokerID)), listener: listener, cache: cache, timeout: timeout,
+		conns: make(map[peerKey]*wire.Client),
+	}
+}
+
+// dial opens a connection of the caller's own to a broker, for a fetcher.
+//
+// Errors: BROKER_NOT_AVAILABLE if the broker is not alive or has no inter-broker listener.
+func (p *peers) dial(ctx context.Context, broker int32) (*wire.Client, error) {
+	e, ok := p.cache.Load().Endpoint(broker, p.listener)
+	if !ok {
+		return nil, fmt.Errorf("broker %d is not known on listener %s: %w", broker, p.listener, kerr.BrokerNotAvailable)
+	}
+	return wire.Dial(ctx, wire.ClientConfig{
+		Addr: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), ClientID: "broker-" + p.clientID + "-fetcher-0", Timeout: p.timeout, Log: p.log,
+	})
+}
+
+// request sends over the shared connection to addr, which it opens when there is none. A connection that fails is dropped: what
+// was sent may or may not have been done, and the caller decides.
+func (p *peers) request(ctx context.Context, addr, purpose string, apiVersions bool, req kmsg.Request) (kmsg.Response, error) {
+	key := peerKey{addr, purpose}
+	p.mu.Lock()
+	c := p.conns[key]
+	p.mu.Unlock()
+	if c == nil {
+		var err error
+		c, err = wire.Dial(ctx, wire.ClientConfig{Addr: addr, ClientID: p.clientID, Timeout: p.timeout, ApiVersions: apiVersions, Log: p.log})
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		if other := p.conns[key]; other != nil {
+			c.Close()
+			c = other
+		} else {
+			p.conns[key] = c
+		}
+		p.mu.Unlock()
+	}
+	resp, err := c.Request(ctx, req)
+	if err != nil {
+		p.drop(key, c)
+	}
+	return resp, err
+}
+
+func (p *peers) drop(key peerKey, c *wire.Client) {
+	p.mu.Lock()
+	if p.conns[key] == c {
+		delete(p.conns, key)
+	}
+	p.mu.Unlock()
+	c.Close()
+}
+
+func (p *peers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, c := range p.conns {
+		c.Close()
+		delete(p.conns, key)
+	}
+}
+
+// control carries the controller's requests to the brokers: its own broker is called directly.
+type control struct {
+	own   int32
+	local func(kmsg.Request) (kmsg.Response, error)
+	peers *peers
+}
+
+// Send implements controller.Brokers.
+func (c *control) Send(ctx context.Context, broker zkmeta.BrokerInfo, req kmsg.Request) (kmsg.Response, error) {
+	if broker.ID == c.own {
+		return c.local(req)
+	}
+	for _, e := range broker.Endpoints {
+		if e.Listener == c.peers.listener {
+			return c.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), "control", false, req)
+		}
+	}
+	return nil, fmt.Errorf("broker %d has no listener %s", broker.ID, c.peers.listener)
+}
+
+// toController sends a request to the active controller, wherever it is.
+//
+// Errors: NOT_CONTROLLER if none is known.
+func (b *Broker) toController(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	id := b.controller.ActiveID()
+	switch {
+	case id < 0:
+		return nil, fmt.Errorf("no active controller is known: %w", kerr.NotController)
+	case id == b.id:
+		return b.api.ControllerRequest(ctx, req)
+	}
+	e, ok := b.cache.Load().Endpoint(id, b.peers.listener)
+	if !ok {
+		return nil, fmt.Errorf("controller %d is not known on listener %s: %w", id, b.peers.listener, kerr.BrokerNotAvailable)
+	}
+	return b.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), "controller", true, req)
+}
+
+func (b *Broker) alterPartition(ctx context.Context, req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
+	resp, err := b.toController(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.AlterPartitionResponse), nil
+}
+
+func (b *Broker) allocateProducerIDs(ctx context.Context) (start int64, n int32, err error) {
+	req := &kmsg.AllocateProducerIDsRequest{BrokerID: b.id, BrokerEpoch: b.epoch.Load()}
+	resp, err := b.toController(ctx, req)
+	if err != nil {
+		return 0, 0, err
+	}
+	r := resp.(*kmsg.AllocateProducerIDsResponse)
+	if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+		return 0, 0, fmt.Errorf("allocate producer ids: %w", err)
+	}
+	if r.ProducerIDLen <= 0 {
+		return 0, 0, errors.New("the controller sent an empty block of producer ids")
+	}
+	return r.ProducerIDStart, r.ProducerIDLen, nil
+}

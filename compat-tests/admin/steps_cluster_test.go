@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// clean deletes what an earlier run left and learns the broker's id and log directory.
+func (r *run) clean() {
+	brokers, err := r.adm.ListBrokers(r.ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.broker = brokers[0].NodeID
+	if groups, err := r.adm.ListGroups(r.ctx); err == nil {
+		for _, g := range groups.Groups() {
+			if strings.HasPrefix(g, "admin-") {
+				r.adm.DeleteGroup(r.ctx, g)
+			}
+		}
+	}
+	topics, err := r.adm.ListTopics(r.ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, name := range topics.Names() {
+		if strings.HasPrefix(name, "admin-") {
+			r.adm.DeleteTopic(r.ctx, name)
+		}
+	}
+	if dirs, err := r.adm.DescribeBrokerLogDirs(r.ctx, r.broker, nil); err == nil {
+		for _, d := range dirs.Sorted() {
+			r.dir = d.Dir
+		}
+	}
+	// The internal topic of offsets must be there before the first step, so that its creation is not part of any.
+	r.adm.FetchOffsets(r.ctx, "admin-nobody")
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if m, err := r.adm.Metadata(r.ctx, "__consumer_offsets"); err == nil && m.Topics["__consumer_offsets"].Err == nil {
+			return
+		}
+	}
+}
+
+// ours keeps the entries of a map whose topic or group is this program's.
+func ours[V any](m map[string]V) map[string]V {
+	kept := map[string]V{}
+	for k, v := range m {
+		if strings.HasPrefix(k, "admin-") {
+			kept[k] = v
+		}
+	}
+	return kept
+}
+
+var clusterSteps = []step{
+	{"ListBrokers", func(r *run) any { return answer(r.adm.ListBrokers(r.ctx)) }},
+	{"BrokerMetadata: controller", func(r *run) any {
+		m, err := r.adm.BrokerMetadata(r.ctx)
+		return answer(map[string]any{"controller": m.Controller, "brokers": len(m.Brokers), "cluster id": len(m.Cluster) > 0}, err)
+	}},
+	{"ApiVersions: every key with its range", func(r *run) any {
+		all, err := r.adm.ApiVersions(r.ctx)
+		if err != nil {
+			return err
+		}
+		v := all[r.broker]
+		ranges := map[string][2]int16{}
+		v.EachKeySorted(func(key, min, max int16) {
+			name := kmsg.NameForKey(key)
+			ranges[name] = [2]int16{min, max}
+		})
+		return map[string]any{"ranges": ranges, "error": v.Err}
+	}},
+	{"DescribeCluster: with endpoint type and authorized operations", func(r *run) any {
+		req := kmsg.NewPtrDescribeClusterRequest()
+		req.IncludeClusterAuthorizedOperations = true
+		resp, err := req.RequestWith(r.ctx, r.cl)
+		if err == nil {
+			resp.ClusterID = "CLUSTER"
+		}
+		return answer(resp, err)
+	}},
+	{"UpdateFeatures", func(r *run) any {
+		return answer(r.adm.UpdateFeatures(r.ctx, true, kadm.FeatureUpdate{Feature: "no.such.feature", MaxVersionLevel: 1, UpgradeType: 1}))
+	}},
+	{"ListConfigResources", func(r *run) any { return answer(r.adm.ListConfigResources(r.ctx)) }},
+}

@@ -1,0 +1,244 @@
+package group
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/coordinator"
+)
+
+// notAnswered stands in a response's partitions for those that the machine has to decide about.
+const notAnswered int16 = -32768
+
+// commitEvent is an OffsetCommit, versions 1-9 (version 0 is for ZooKeeper). v1: generation and member, time of the commit. v2-4:
+// retention time. v6: leader epoch. v7: group instance id.
+//
+// Errors, per partition: UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS,
+// UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT.
+type commitEvent struct {
+	coordinator.Request
+	version int16
+	req     *kmsg.OffsetCommitRequest
+	resp    *kmsg.OffsetCommitResponse // as req; what is not answered yet is notAnswered
+}
+
+// Traits implements coordinator.Event: commits check members and generation, which commits do not change.
+func (e *commitEvent) Traits() coordinator.Traits { return coordinator.Batching }
+
+// Fail implements coordinator.Event.
+func (e *commitEvent) Fail(err error) { e.finish(commitCode(err)) }
+
+// finish answers the partitions that are left.
+func (e *commitEvent) finish(code int16) {
+	for i := range e.resp.Topics {
+		ps := e.resp.Topics[i].Partitions
+		for j := range ps {
+			if ps[j].ErrorCode == notAnswered {
+				ps[j].ErrorCode = code
+			}
+		}
+	}
+	e.Finish()
+}
+
+func (e *commitEvent) handle(m *machine, now time.Time) {
+	req := e.req
+	g := m.groups[req.Group]
+	if g == nil && req.Generation >= 0 {
+		e.finish(codeIllegalGeneration)
+		return
+	}
+	if g != nil {
+		if c := g.validateCommit(req.MemberID, req.InstanceID, req.Generation, false); c != 0 {
+			e.finish(c)
+			return
+		}
+		switch g.state {
+		case completingRebalance: // the member knows the new generation and should have sent SyncGroup
+			e.finish(codeRebalanceInProgress)
+			return
+		case stable, preparingRebalance:
+			m.touch(now, g.members[req.MemberID])
+		}
+	}
+	nowMs := now.UnixMilli()
+	c := committed{expireMs: noTimestampMs}
+	if e.version >= 2 && e.version <= 4 && req.RetentionTimeMillis != -1 {
+		c.expireMs = nowMs + req.RetentionTimeMillis
+	}
+	w := offsetWriter{m: m, group: req.Group}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p, answer := &t.Partitions[j], &e.resp.Topics[i].Partitions[j]
+			if answer.ErrorCode != notAnswered {
+				continue
+			}
+			c.offset, c.leaderEpoch, c.metadata, c.commitMs = p.Offset, p.LeaderEpoch, "", nowMs
+			if p.Metadata != nil {
+				c.metadata = *p.Metadata
+			}
+			if e.version == 1 && p.Timestamp != -1 {
+				c.commitMs = p.Timestamp
+			}
+			if !w.write(t.Topic, p.Partition, &c) {
+				answer.ErrorCode = codeMetadataTooLarge
+			}
+		}
+	}
+	if w.n == 0 {
+		e.finish(0)
+		return
+	}
+	m.out.Done = func(_ time.Time, err error) {
+		if err != nil {
+			e.Fail(err)
+			return
+		}
+		m.stats.commits.Add(int64(w.n))
+		e.finish(0)
+	}
+}
+
+// validateCommit decides who may commit (GroupCoordinator.validateOffsetCommit): members with the current generation; anyone without a
+// generation while the group is empty; and transactional producers of old clients, which say nothing about themselves.
+func (g *group) validateCommit(memberID string, instanceID *string, generation int32, txn bool) int16 {
+	switch {
+	case generation < 0 && g.state == empty:
+		return 0
+	case generation >= 0 || memberID != "" || instanceID != nil:
+		if c := g.validate(memberID, instanceID); c != 0 {
+			return c
+		}
+		if generation != g.generation {
+			return codeIllegalGeneration
+		}
+		return 0
+	case !txn && g.state != empty:
+		return codeUnknownMemberID
+	}
+	return 0
+}
+
+// offsetWriter makes the records of one commit.
+type offsetWriter struct {
+	m     *machine
+	group string
+	n     int
+	buf   []byte
+}
+
+// write adds a record; false if the metadata is longer than offset.metadata.max.bytes allows.
+func (w *offsetWriter) write(topic string, partition int32, c *committed) bool {
+	if len(c.metadata) > maxString || utf16Len(c.metadata, w.m.cfg.OffsetMetadataMaxSize) > w.m.cfg.OffsetMetadataMaxSize {
+		return false
+	}
+	if w.buf == nil {
+		w.buf = make([]byte, 0, 64+len(w.group)+len(topic)+len(c.metadata))
+	}
+	start := len(w.buf)
+	w.buf = appendOffsetKey(w.buf, w.group, topic, partition)
+	end := len(w.buf)
+	w.buf = appendOffsetValue(w.buf, c)
+	w.m.emit(w.buf[start:end:end], w.buf[end:len(w.buf):len(w.buf)])
+	w.n++
+	return true
+}
+
+// utf16Len is how long Java finds s; the exact number only matters around limit.
+func utf16Len(s string, limit int) int {
+	if len(s) <= limit {
+		return len(s)
+	}
+	n := 0
+	for _, r := range s {
+		n++
+		if r > 0xffff {
+			n++
+		}
+	}
+	return n
+}
+
+// txnCommitEvent is a TxnOffsetCommit, versions 0-4. v2: leader epoch. v3: member, generation and group instance id (KIP-447).
+// v4: TRANSACTION_ABORTABLE is understood. The offsets count once the transaction's commit marker is written.
+type txnCommitEvent struct {
+	coordinator.Request
+	version int16
+	req     *kmsg.TxnOffsetCommitRequest
+	resp    *kmsg.TxnOffsetCommitResponse // as req; what is not answered yet is notAnswered
+}
+
+func (e *txnCommitEvent) Traits() coordinator.Traits { return 0 }
+
+// Fail implements coordinator.Event. Clients below version 2 do not know COORDINATOR_LOAD_IN_PROGRESS here.
+func (e *txnCommitEvent) Fail(err error) { e.finish(commitCode(err)) }
+
+func (e *txnCommitEvent) finish(code int16) {
+	if e.version < 2 && code == codeLoadInProgress {
+		code = codeNotAvailable
+	}
+	for i := range e.resp.Topics {
+		ps := e.resp.Topics[i].Partitions
+		for j := range ps {
+			if ps[j].ErrorCode == notAnswered {
+				ps[j].ErrorCode = code
+			}
+		}
+	}
+	e.Finish()
+}
+
+func (e *txnCommitEvent) handle(m *machine, now time.Time) {
+	req := e.req
+	generation, memberID, instanceID := req.Generation, req.MemberID, req.InstanceID
+	if e.version < 3 {
+		generation, memberID, instanceID = -1, "", nil
+	}
+	if g := m.groups[req.Group]; g != nil {
+		if c := g.validateCommit(memberID, instanceID, generation, true); c != 0 {
+			e.finish(c)
+			return
+		}
+	} else if c := (&group{}).validateCommit(memberID, instanceID, generation, true); c != 0 {
+		e.finish(c)
+		return
+	}
+	w := offsetWriter{m: m, group: req.Group}
+	c := committed{expireMs: noTimestampMs, commitMs: now.UnixMilli()}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p, answer := &t.Partitions[j], &e.resp.Topics[i].Partitions[j]
+			if answer.ErrorCode != notAnswered {
+				continue
+			}
+			c.offset, c.leaderEpoch, c.metadata = p.Offset, p.LeaderEpoch, ""
+			if p.Metadata != nil {
+				c.metadata = *p.Metadata
+			}
+			if !w.write(t.Topic, p.Partition, &c) {
+				answer.ErrorCode = codeMetadataTooLarge
+			}
+		}
+	}
+	if w.n == 0 {
+		e.finish(0)
+		return
+	}
+	m.out.Transaction = &coordinator.Transaction{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}
+	m.out.Done = func(_ time.Time, err error) {
+		if err != nil {
+			e.Fail(err)
+			return
+		}
+		m.stats.commits.Add(int64(w.n))
+		e.finish(0)
+	}
+}
+
+func (e *completeTxnEvent) handle(m *machine, _ time.Time) {
+	m.completeTxn(e.producerID, e.commit)
+	e.Finish()
+}

@@ -1,0 +1,172 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"ottla/storage/vfs"
+)
+
+// logDir is one of log.dirs. It fails alone: the first I/O error in it takes it offline, with all its logs, until the broker
+// is started again. An fsync is never tried a second time: after a failure nobody knows what the page cache still says about the disk.
+type logDir struct {
+	m       *Manager
+	path    string
+	lock    io.Closer
+	flusher *flusher
+	clean   bool // the last stop was
+	failure atomic.Pointer[error]
+
+	logCount     atomic.Int64
+	hwChanged    atomic.Bool
+	startChanged atomic.Bool
+	recovered    atomic.Bool              // some log was recovered and not flushed since
+	loadedHW     map[TopicPartition]int64 // replication-offset-checkpoint as found
+
+	ckptMu  sync.Mutex // one checkpoint at a time
+	written map[string][sha256.Size]byte
+}
+
+func (d *logDir) offline() error {
+	if p := d.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail takes the directory offline. Any goroutine may call it, with any lock held.
+func (d *logDir) fail(err error) {
+	if !d.failure.CompareAndSwap(nil, &err) {
+		return
+	}
+	d.m.log.Error().Err(err).Str("dir", d.path).Msg("the log directory goes offline")
+	if f := d.m.cfg.OnDirFailure; f != nil {
+		d.m.wg.Go(func() { f(d.path, err) })
+	}
+}
+
+// readCheckpoint reads an offset checkpoint; a missing, empty or malformed one has no entries.
+func (d *logDir) readCheckpoint(name string) (map[TopicPartition]int64, error) {
+	path := join(d.path, name)
+	data, err := vfs.ReadFile(d.m.cfg.FS, path, maxSmallFile)
+	if err != nil {
+		return nil, ignoreNotExist(err)
+	}
+	offsets, err := decodeCheckpoint(data)
+	if err != nil {
+		d.m.log.Warn().Err(err).Str("file", path).Msg("ignoring a malformed checkpoint")
+		return nil, nil
+	}
+	return offsets, nil
+}
+
+// writeCheckpoint writes what value says of each log of the directory, atomically and durably, unless that is what the file says already.
+func (d *logDir) writeCheckpoint(name string, value func(*Log) (offset int64, ok bool)) error {
+	d.ckptMu.Lock()
+	defer d.ckptMu.Unlock()
+	if err := d.offline(); err != nil {
+		return &storageError{"write " + name, err}
+	}
+	offsets := make(map[TopicPartition]int64)
+	d.m.logs.each(func(l *Log) {
+		if l.dir == d {
+			if off, ok := value(l); ok {
+				offsets[l.tp] = off
+			}
+		}
+	})
+	return d.writeOffsetsLocked(name, offsets)
+}
+
+func (d *logDir) writeOffsetsLocked(name string, offsets map[TopicPartition]int64) error {
+	data := encodeCheckpoint(offsets)
+	sum := sha256.Sum256(data)
+	if d.written[name] == sum {
+		return nil
+	}
+	if err := replaceFile(d.m.cfg.FS, join(d.path, name), data, true); err != nil {
+		err = &storageError{"write " + name, err}
+		d.fail(err)
+		return err
+	}
+	d.written[name] = sum
+	return nil
+}
+
+func (d *logDir) checkpointRecoveryPoints() error {
+	return d.writeCheckpoint(recoveryPointFileName, func(l *Log) (int64, bool) { return l.recoveryPoint.Load(), true })
+}
+
+// checkpointStarts writes the log starts that the segments' names do not tell.
+func (d *logDir) checkpointStarts() error {
+	d.startChanged.Store(false)
+	return d.writeCheckpoint(logStartFileName, func(l *Log) (int64, bool) {
+		start := l.start.Load()
+		return start, start > l.segmentList()[0].base
+	})
+}
+
+func (d *logDir) checkpointHighWatermarks() error {
+	d.hwChanged.Store(false)
+	return d.writeCheckpoint(highWatermarkFileName, func(l *Log) (int64, bool) { return l.hw.Load(), true })
+}
+
+// takeCleanMarker says whether the last stop was clean, and removes the marker before anything is opened.
+func (d *logDir) takeCleanMarker() error {
+	path := join(d.path, cleanShutdownFileName)
+	_, err := d.m.cfg.FS.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.clean = true
+	if err := d.m.cfg.FS.Remove(path); err != nil {
+		return err
+	}
+	return d.m.cfg.FS.SyncDir(d.path)
+}
+
+// putCleanMarker writes it, as Kafka 3.9 does.
+func (d *logDir) putCleanMarker() error {
+	path := join(d.path, cleanShutdownFileName)
+	if err := replaceFile(d.m.cfg.FS, path, []byte(`{"version":0,"brokerEpoch":-1}`), true); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// unlock gives the directory up. Kafka removes the lock's file at a clean stop, too.
+func (d *logDir) unlock() {
+	if d.lock == nil {
+		return
+	}
+	if d.offline() == nil {
+		_ = d.m.cfg.FS.Remove(join(d.path, lockFileName))
+	}
+	d.unlockKeepingFile()
+}
+
+// unlockKeepingFile gives up a directory that was not closed cleanly.
+func (d *logDir) unlockKeepingFile() {
+	if d.lock != nil {
+		_ = d.lock.Close()
+		d.lock = nil
+	}
+}
+
+func isLocked(err error) bool { return errors.Is(err, vfs.ErrLocked) }
+
+// isIOError says that the operating system refused, as against a file that says something wrong.
+func isIOError(err error) bool {
+	var pe *fs.PathError
+	var le *os.LinkError
+	return errors.As(err, &pe) || errors.As(err, &le)
+}

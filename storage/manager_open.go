@@ -1,0 +1,249 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// progressInterval is how often a long load says how far it is.
+const progressInterval = 5 * time.Second
+
+// Open locks the log directories, checks that they belong to this broker, loads all logs, recovering those that were not closed cleanly,
+// and starts the background work. A directory that cannot be used goes offline; if none is left, or if one belongs to another
+// broker or is in use, Open fails.
+func Open(ctx context.Context, cfg ManagerConfig) (*Manager, error) {
+	cfg.setDefaults()
+	if len(cfg.Dirs) == 0 {
+		return nil, errors.New("no log directory is configured")
+	}
+	m := &Manager{cfg: cfg, log: cfg.Log, logs: newRegistry(), remover: newRemover(), configs: map[string]*LogConfig{}}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	m.cleaner = newCleaner(m)
+	if err := m.open(ctx); err != nil {
+		m.stop()
+		for _, d := range m.dirs {
+			d.flusher.close()
+			d.unlockKeepingFile()
+		}
+		m.wg.Wait()
+		return nil, err
+	}
+	if !cfg.manual {
+		m.startTasks()
+		m.cleaner.start()
+	}
+	return m, nil
+}
+
+func (m *Manager) open(ctx context.Context) error {
+	for _, path := range m.cfg.Dirs {
+		d := &logDir{m: m, path: path, flusher: newFlusher(m.cfg.manual), written: map[string][32]byte{}}
+		m.dirs = append(m.dirs, d)
+		if err := d.open(Meta{BrokerID: m.cfg.BrokerID, ClusterID: m.cfg.ClusterID}); err != nil {
+			var fatal *fatalError
+			if errors.As(err, &fatal) {
+				return fatal.err
+			}
+			d.fail(err)
+		}
+	}
+	if len(m.onlineDirs()) == 0 {
+		return fmt.Errorf("no log directory can be used: %w: %w", m.dirs[0].offline(), kerr.KafkaStorageError)
+	}
+	if err := m.load(ctx); err != nil {
+		return err
+	}
+	if len(m.onlineDirs()) == 0 {
+		return fmt.Errorf("no log directory can be used: %w: %w", m.dirs[0].offline(), kerr.KafkaStorageError)
+	}
+	return nil
+}
+
+// fatalError is an error that must stop the broker, not only take a directory offline.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }
+
+// open locks the directory and checks whose it is.
+func (d *logDir) open(want Meta) error {
+	if err := d.m.cfg.FS.MkdirAll(d.path, 0o755); err != nil {
+		return err
+	}
+	lock, err := d.m.cfg.FS.Lock(join(d.path, lockFileName))
+	if err != nil {
+		if isLocked(err) {
+			return &fatalError{fmt.Errorf("the log directory is in use, is another broker running on it?: %w", err)}
+		}
+		return err
+	}
+	d.lock = lock
+	if err := checkMeta(d.m.cfg.FS, d.path, want); err != nil {
+		if isIOError(err) {
+			return err
+		}
+		return &fatalError{err}
+	}
+	return d.takeCleanMarker()
+}
+
+// loadJob is one partition directory to load.
+type loadJob struct {
+	dir  *logDir
+	tp   TopicPartition
+	path string
+	opt  loadOptions
+}
+
+// load loads the logs of all directories side by side.
+func (m *Manager) load(ctx context.Context) error {
+	start := time.Now()
+	var jobs [][]loadJob
+	total := 0
+	for _, d := range m.onlineDirs() {
+		list, err := d.listLogs()
+		if err != nil {
+			d.fail(&storageError{"list " + d.path, err})
+			continue
+		}
+		jobs = append(jobs, list)
+		total += len(list)
+	}
+	var done atomic.Int64
+	stopProgress := m.reportProgress(&done, total, start)
+	defer stopProgress()
+
+	var mu sync.Mutex
+	var errs []error
+	var wg sync.WaitGroup
+	for _, list := range jobs {
+		wg.Go(func() {
+			threads := max(m.cfg.RecoveryThreadsPerDir, min(4, runtime.GOMAXPROCS(0)))
+			each(threads, list, func(j loadJob) {
+				defer done.Add(1)
+				if ctx.Err() != nil || j.dir.offline() != nil {
+					return
+				}
+				if err := m.loadOne(j); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			})
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("loading the logs was interrupted: %w", err)
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	m.log.Info().Int64("logs", m.logs.count.Load()).Dur("took_ms", time.Since(start)).Msg("loaded the logs")
+	return nil
+}
+
+// loadOne loads a log. Only errors that must stop the broker are returned; others take the directory offline.
+func (m *Manager) loadOne(j loadJob) error {
+	l, err := loadLog(m, j.dir, j.tp, j.path, j.opt)
+	if err != nil {
+		j.dir.fail(&storageError{"load " + j.path, err})
+		return nil
+	}
+	if l.recoveryPoint.Load() < l.EndOffset() {
+		j.dir.recovered.Store(true)
+	}
+	m.createMu.Lock()
+	defer m.createMu.Unlock()
+	if other := m.logs.get(j.tp); other != nil {
+		return fmt.Errorf("%s is in two log directories, %s and %s; one of them must go", j.tp, other.dir.path, j.dir.path)
+	}
+	m.logs.put(l)
+	j.dir.logCount.Add(1)
+	return nil
+}
+
+// reportProgress logs how far the load is, if it takes long.
+func (m *Manager) reportProgress(done *atomic.Int64, total int, start time.Time) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		t := time.NewTicker(progressInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				m.log.Info().Int64("done", done.Load()).Int("logs", total).Dur("elapsed_ms", time.Since(start)).Msg("loading the logs")
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// listLogs reads the checkpoints and the partition directories. Deleted ones are queued for removal.
+func (d *logDir) listLogs() ([]loadJob, error) {
+	points, err := d.readCheckpoint(recoveryPointFileName)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := d.readCheckpoint(logStartFileName)
+	if err != nil {
+		return nil, err
+	}
+	if d.loadedHW, err = d.readCheckpoint(highWatermarkFileName); err != nil {
+		return nil, err
+	}
+	entries, err := d.m.cfg.FS.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	recovering := make(chan struct{}, d.m.cfg.RecoveryThreadsPerDir)
+	var jobs []loadJob
+	for _, e := range entries {
+		name := e.Name()
+		if !e.IsDir() || name == remoteIndexCacheName || name == clusterMetadataDirectory {
+			continue
+		}
+		path := join(d.path, name)
+		tp, kind, err := parseDirName(name)
+		switch {
+		case err != nil:
+			d.m.log.Warn().Err(err).Str("dir", d.path).Msg("ignoring a directory that is not a log")
+			continue
+		case kind == dirDelete:
+			d.m.removeLater(d, tp, path)
+			continue
+		case kind != dirLog:
+			d.m.log.Warn().Str("dir", path).Msg("leaving a future or stray log alone")
+			continue
+		}
+		start, ok := starts[tp]
+		if !ok {
+			start = -1
+		}
+		jobs = append(jobs, loadJob{d, tp, path, loadOptions{
+			clean: d.clean, recoveryPoint: points[tp], start: start, highWatermark: d.loadedHW[tp], recovering: recovering,
+		}})
+	}
+	return jobs, nil
+}
+
+// removeLater removes the directory of a log that was deleted before the last stop.
+func (m *Manager) removeLater(d *logDir, tp TopicPartition, path string) {
+	delay := time.Duration(DefaultLogConfig().FileDeleteDelayMs) * time.Millisecond
+	m.remover.after(delay, func() error {
+		if d.offline() != nil {
+			return nil
+		}
+		return m.cfg.FS.RemoveAll(path)
+	}, &Log{tp: tp, m: m, dir: d})
+}

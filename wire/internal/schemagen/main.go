@@ -1,0 +1,307 @@
+// Command schemagen writes guard_table.go: the layout of every request that kmsg decodes, taken from the declarations and
+// comments of its generated.go. Package wire checks requests against it before kmsg sees them.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+const kmsgPath = "github.com/twmb/franz-go/pkg/kmsg"
+
+func main() {
+	log.SetFlags(0)
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", kmsgPath).Output()
+	if err != nil {
+		log.Fatalf("schemagen: locate kmsg: %v", err)
+	}
+	dir, version, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, "generated.go"), nil, parser.ParseComments)
+	if err != nil {
+		log.Fatalf("schemagen: %v", err)
+	}
+	g := newGenerator(file)
+	src, err := g.generate(version)
+	if err != nil {
+		log.Fatalf("schemagen: %v", err)
+	}
+	if err := os.WriteFile("guard_table.go", src, 0o644); err != nil {
+		log.Fatalf("schemagen: %v", err)
+	}
+}
+
+type generator struct {
+	types map[string]ast.Expr
+	keys  map[int]string     // api key to request type
+	only0 map[[2]string]bool // struct and field that exist in version 0 only, which no comment says
+	out   bytes.Buffer
+	done  map[string]bool
+}
+
+func newGenerator(file *ast.File) *generator {
+	g := &generator{types: map[string]ast.Expr{}, keys: map[int]string{}, only0: map[[2]string]bool{}, done: map[string]bool{}}
+	var decoders []*ast.FuncDecl
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				if t, ok := s.(*ast.TypeSpec); ok {
+					g.types[t.Name.Name] = t.Type
+				}
+			}
+		case *ast.FuncDecl:
+			if d.Name.Name == "Key" && d.Recv != nil {
+				g.addKey(d)
+			}
+			if d.Name.Name == "readFrom" && d.Recv != nil {
+				decoders = append(decoders, d)
+			}
+		}
+	}
+	for _, d := range decoders {
+		if star, ok := d.Recv.List[0].Type.(*ast.StarExpr); ok {
+			g.findOnly0(star.X.(*ast.Ident).Name, d.Body.List)
+		}
+	}
+	return g
+}
+
+// findOnly0 looks in the decoder of a struct for fields under "if version >= 0 && version <= 0": a block for each field, which ends in
+// s.Field = v and holds a loop for the elements of an array.
+func (g *generator) findOnly0(structName string, block []ast.Stmt) {
+	for _, stmt := range block {
+		only0 := false
+		if cond, ok := stmt.(*ast.IfStmt); ok {
+			and, ok := cond.Cond.(*ast.BinaryExpr)
+			if !ok || and.Op != token.LAND || !compares(and.X, token.GEQ) {
+				if !compares(cond.Cond, token.GEQ) {
+					continue
+				}
+			} else {
+				only0 = compares(and.Y, token.LEQ, "0")
+			}
+			stmt = cond.Body
+		}
+		body, ok := stmt.(*ast.BlockStmt)
+		if !ok || len(body.List) == 0 {
+			continue
+		}
+		assign, ok := body.List[len(body.List)-1].(*ast.AssignStmt)
+		if !ok {
+			continue
+		}
+		sel, ok := assign.Lhs[0].(*ast.SelectorExpr)
+		if !ok {
+			continue
+		}
+		if only0 {
+			g.only0[[2]string{structName, sel.Sel.Name}] = true
+		}
+		elem := g.elemStruct(structName, sel.Sel.Name)
+		for _, inner := range body.List {
+			if loop, ok := inner.(*ast.ForStmt); ok && elem != "" {
+				g.findOnly0(elem, loop.Body.List)
+			}
+		}
+	}
+}
+
+// compares says whether e is "version op n"; any n if none is given.
+func compares(e ast.Expr, op token.Token, n ...string) bool {
+	b, ok := e.(*ast.BinaryExpr)
+	if !ok || b.Op != op {
+		return false
+	}
+	id, ok := b.X.(*ast.Ident)
+	lit, isLit := b.Y.(*ast.BasicLit)
+	return ok && isLit && id.Name == "version" && (len(n) == 0 || n[0] == lit.Value)
+}
+
+// elemStruct is the struct type of the elements of an array field, "" if it is none.
+func (g *generator) elemStruct(structName, field string) string {
+	st, ok := g.types[structName].(*ast.StructType)
+	if !ok {
+		return ""
+	}
+	for _, f := range st.Fields.List {
+		if f.Names[0].Name != field {
+			continue
+		}
+		if a, ok := f.Type.(*ast.ArrayType); ok {
+			if id, ok := a.Elt.(*ast.Ident); ok {
+				return id.Name
+			}
+		}
+	}
+	return ""
+}
+
+// addKey reads func (*XRequest) Key() int16 { return n }.
+func (g *generator) addKey(d *ast.FuncDecl) {
+	star, ok := d.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return
+	}
+	name := star.X.(*ast.Ident).Name
+	ret, ok := d.Body.List[0].(*ast.ReturnStmt)
+	if !ok || !strings.HasSuffix(name, "Request") {
+		return
+	}
+	if lit, ok := ret.Results[0].(*ast.BasicLit); ok {
+		n, err := strconv.Atoi(lit.Value)
+		if err == nil {
+			g.keys[n] = name
+		}
+	}
+}
+
+func (g *generator) generate(version string) ([]byte, error) {
+	keys := make([]int, 0, len(g.keys))
+	for k := range g.keys {
+		keys = append(keys, k)
+	}
+	sort.Ints(keys)
+	var table bytes.Buffer
+	for _, k := range keys {
+		if err := g.structType(g.keys[k]); err != nil {
+			return nil, fmt.Errorf("%s: %w", g.keys[k], err)
+		}
+		fmt.Fprintf(&table, "\t%d: schema%s[:],\n", k, g.keys[k])
+	}
+	var src bytes.Buffer
+	fmt.Fprintf(&src, "// Code generated by internal/schemagen from kmsg %s. DO NOT EDIT.\n\npackage wire\n\n", version)
+	fmt.Fprintf(&src, "import (\n\t\"unsafe\"\n\n\t%q\n)\n\n", kmsgPath)
+	fmt.Fprintf(&src, "// requestSchemas holds the fields of each request, by api key.\nvar requestSchemas = [maxKey][]schemaField{\n%s}\n\n", table.String())
+	src.Write(g.out.Bytes())
+	return format.Source(src.Bytes())
+}
+
+var (
+	versionComment = regexp.MustCompile(`^v(\d+)(\+|-v(\d+))?`)
+	tagComment     = regexp.MustCompile(`tag (\d+)`)
+)
+
+// structType writes the table of a struct and of those inside it.
+func (g *generator) structType(name string) error {
+	if g.done[name] {
+		return nil
+	}
+	g.done[name] = true
+	st, ok := g.types[name].(*ast.StructType)
+	if !ok {
+		return fmt.Errorf("%s is not a struct", name)
+	}
+	var body bytes.Buffer
+	for _, f := range st.Fields.List {
+		if len(f.Names) != 1 {
+			return fmt.Errorf("%s has an embedded field", name)
+		}
+		field := f.Names[0].Name
+		if field == "Version" && g.isRequest(name) || field == "UnknownTags" {
+			continue
+		}
+		lit, err := g.field(f, g.only0[[2]string{name, field}])
+		if err != nil {
+			return fmt.Errorf("%s.%s: %w", name, field, err)
+		}
+		fmt.Fprintf(&body, "\t%s, // %s\n", lit, field)
+	}
+	fmt.Fprintf(&g.out, "var schema%s = [...]schemaField{\n%s}\n\n", name, body.String())
+	return nil
+}
+
+func (g *generator) isRequest(name string) bool {
+	for _, n := range g.keys {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *generator) field(f *ast.Field, only0 bool) (string, error) {
+	minVersion, maxVersion, tag := 0, 1<<15-1, -1
+	if only0 {
+		maxVersion = 0
+	}
+	if f.Comment != nil {
+		text := strings.TrimSpace(f.Comment.Text())
+		if m := versionComment.FindStringSubmatch(text); m != nil {
+			minVersion, _ = strconv.Atoi(m[1])
+			switch {
+			case m[2] == "":
+				maxVersion = minVersion
+			case m[3] != "":
+				maxVersion, _ = strconv.Atoi(m[3])
+			}
+		}
+		if m := tagComment.FindStringSubmatch(text); m != nil {
+			tag, _ = strconv.Atoi(m[1])
+		}
+	}
+	kind, err := g.kind(f.Type)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("{first: %d, last: %d, tag: %d, %s}", minVersion, maxVersion, tag, kind), nil
+}
+
+var fixed = map[string]int{"bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "float64": 8}
+
+func (g *generator) kind(t ast.Expr) (string, error) {
+	switch t := t.(type) {
+	case *ast.Ident:
+		if n, ok := fixed[t.Name]; ok {
+			return fmt.Sprintf("kind: kindFixed, size: %d", n), nil
+		}
+		if t.Name == "string" {
+			return "kind: kindString, nonNull: true", nil
+		}
+		switch u := g.types[t.Name].(type) {
+		case *ast.StructType:
+			return "kind: kindStruct, fields: schema" + t.Name + "[:]", g.structType(t.Name)
+		case *ast.Ident: // an enumeration
+			return g.kind(u)
+		}
+	case *ast.StarExpr:
+		id, ok := t.X.(*ast.Ident)
+		switch {
+		case ok && id.Name == "string":
+			return "kind: kindString", nil
+		case ok:
+			if _, isStruct := g.types[id.Name].(*ast.StructType); isStruct {
+				return "kind: kindNullableStruct, fields: schema" + id.Name + "[:]", g.structType(id.Name)
+			}
+		}
+	case *ast.ArrayType:
+		if t.Len != nil { // [16]byte
+			return "kind: kindFixed, size: 16", nil
+		}
+		if id, ok := t.Elt.(*ast.Ident); ok {
+			if id.Name == "byte" {
+				return "kind: kindBytes", nil
+			}
+			if _, isStruct := g.types[id.Name].(*ast.StructType); isStruct {
+				return fmt.Sprintf("kind: kindArray, memory: uint32(unsafe.Sizeof(kmsg.%s{})), fields: schema%s[:]", id.Name, id.Name), g.structType(id.Name)
+			}
+		}
+		elem, err := g.kind(t.Elt)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("kind: kindArray, memory: 16, elem: &schemaField{last: 1<<15-1, tag: -1, %s}", elem), nil
+	}
+	return "", fmt.Errorf("type %T is unknown", t)
+}
