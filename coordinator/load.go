@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"ottla/wire/batch"
 )
 
@@ -30,7 +32,11 @@ func (s *shard) load() bool {
 			s.machine, s.end = l.machine, l.next
 			s.machine.Loaded(time.Now())
 			s.loaded.Store(true)
-			s.log.Info().Int32("leader_epoch", s.epoch.Load()).Int64("log_end_offset", s.end).Int64("bytes", l.bytes).
+			level := zerolog.InfoLevel
+			if l.bytes == 0 { // most of a new topic's partitions
+				level = zerolog.DebugLevel
+			}
+			s.log.WithLevel(level).Int32("leader_epoch", s.epoch.Load()).Int64("log_end_offset", s.end).Int64("bytes", l.bytes).
 				Int("skipped", l.skipped).Dur("took", took).Msg("loaded coordinator partition")
 			return true
 		}

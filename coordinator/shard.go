@@ -96,7 +96,7 @@ func (s *shard) run() {
 	for _, ev := range s.mailbox.close(cause) {
 		s.failEvent(ev, cause)
 	}
-	s.log.Info().Int32("leader_epoch", s.epoch.Load()).Str("cause", cause.Message).Msg("unloaded coordinator partition")
+	s.log.Debug().Int32("leader_epoch", s.epoch.Load()).Str("cause", cause.Message).Msg("unloaded coordinator partition")
 }
 
 // drop answers all that waits and forgets the machine.
