@@ -12,7 +12,7 @@ import (
 )
 
 // TruncateTo drops everything from an offset on: what a follower does that diverged from its leader. An offset inside a batch drops the
-// whole batch. Ranges handed out keep their bytes. Nothing happens if the log ends at or below the offset.
+// whole batch; the log then ends at or below the offset. Ranges handed out keep their bytes. Nothing happens if the log ends at or below the offset.
 //
 // The files are changed from the end backwards and synced before anything new is appended, so that after a crash no dropped
 // record can stand behind a new one.
@@ -157,11 +157,12 @@ func (l *Log) startAnewLocked(offset int64) error {
 	return nil
 }
 
-// truncate cuts a segment before the batch that holds offset and returns the offset where it ends now: offset itself, or the first
-// one of a batch that was cut off because offset lies inside it. The caller holds Log.mu, and generation is odd.
+// truncate cuts a segment before the batch that holds offset and returns the offset where it ends now, which is what a restart would find: that
+// after the last batch left, lower than the one asked for if that lies inside a batch or in a gap. The caller holds Log.mu, and
+// generation is odd.
 func (s *segment) truncate(offset int64) (end int64, err error) {
 	if s.size.Load() == 0 {
-		return offset, nil // there may be no file yet
+		return s.base, nil // there may be no file yet
 	}
 	index, err := s.indexes()
 	if err != nil {
@@ -173,22 +174,17 @@ func (s *segment) truncate(offset int64) (end int64, err error) {
 	}
 	sc := newScanner(file.f, s.size.Load(), &lookupBuffers)
 	defer sc.close()
-	pos, err := index.position(offset)
+	pos, err := index.position(offset - 1) // of a batch that stays
+	end = s.base
 	for err == nil {
 		b, ok, scanErr := sc.header(pos)
-		if err = scanErr; err != nil {
-			err = s.scanError(pos, err)
+		if scanErr != nil {
+			err = s.scanError(pos, scanErr)
+		}
+		if err != nil || !ok || b.last >= offset {
 			break
 		}
-		if !ok {
-			end = offset
-			break
-		}
-		if b.last >= offset {
-			end = min(offset, b.base)
-			break
-		}
-		pos = b.end()
+		end, pos = b.next(), b.end()
 	}
 	file.release()
 	if err != nil {

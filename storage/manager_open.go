@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	"ottla/storage/vfs"
 )
 
 // progressInterval is how often a long load says how far it is.
@@ -54,14 +56,18 @@ func (m *Manager) open(ctx context.Context) error {
 			d.fail(err)
 		}
 	}
-	if len(m.onlineDirs()) == 0 {
-		return fmt.Errorf("no log directory can be used: %w: %w", m.dirs[0].offline(), kerr.KafkaStorageError)
+	if err := m.anyOnline(); err != nil {
+		return err
 	}
 	if err := m.load(ctx); err != nil {
 		return err
 	}
+	return m.anyOnline()
+}
+
+func (m *Manager) anyOnline() error {
 	if len(m.onlineDirs()) == 0 {
-		return fmt.Errorf("no log directory can be used: %w: %w", m.dirs[0].offline(), kerr.KafkaStorageError)
+		return fmt.Errorf("no log directory can be used: %w", m.dirs[0].offline())
 	}
 	return nil
 }
@@ -74,7 +80,7 @@ func (e *fatalError) Unwrap() error { return e.err }
 
 // open locks the directory and checks whose it is.
 func (d *logDir) open(want Meta) error {
-	if err := d.m.cfg.FS.MkdirAll(d.path, 0o755); err != nil {
+	if err := makeDir(d.m.cfg.FS, d.path); err != nil {
 		return err
 	}
 	lock, err := d.m.cfg.FS.Lock(join(d.path, lockFileName))
@@ -92,6 +98,23 @@ func (d *logDir) open(want Meta) error {
 		return &fatalError{err}
 	}
 	return d.takeCleanMarker()
+}
+
+// makeDir makes a log directory that does not exist, and its parents, durably.
+func makeDir(fsys vfs.FS, dir string) error {
+	if _, err := fsys.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := path.Dir(dir)
+	if parent != dir {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return fsys.SyncDir(parent)
 }
 
 // loadJob is one partition directory to load.

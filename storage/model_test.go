@@ -268,14 +268,25 @@ func TestLogAgainstModel(t *testing.T) {
 			},
 			"truncate": func(rt *rapid.T) {
 				off := offset("offset")
+				first := l.segmentList()[0].base
 				must(l.TruncateTo(off))
-				if off < l.segmentList()[0].base {
-					rt.Fatalf("first segment %d after truncation to %d", l.segmentList()[0].base, off)
-				}
-				if off < m.start && off < m.end && len(m.batches) > 0 && off < m.batches[0].base {
+				if off < first && off < m.end {
 					m.batches, m.start, m.end = nil, off, off
 				}
+				was := m.end
 				m.truncate(off)
+				if off < was {
+					// In a gap the log ends where its last batch does.
+					last := int64(0)
+					if n := len(m.batches); n > 0 {
+						last = m.batches[n-1].next
+					}
+					if end := l.EndOffset(); end > m.end || end < last {
+						rt.Fatalf("log ends at %d after truncation to %d, its last batch at %d", end, off, last)
+					}
+					m.end = l.EndOffset()
+					m.start = min(m.start, m.end)
+				}
 				m.epoch = max(m.epoch, l.LatestEpoch())
 			},
 			"start anew": func(rt *rapid.T) {

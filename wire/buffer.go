@@ -72,7 +72,7 @@ func (f *buffer) uncharge() {
 var outPool = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooledOut is the largest answer whose memory is kept for others.
-const maxPooledOut = 256 << 10
+const maxPooledOut = 512 << 10
 
 func getOut() *[]byte { return outPool.Get().(*[]byte) }
 

@@ -13,7 +13,7 @@ const (
 	// one write: below it the system calls cost more than the copy (BenchmarkFetchWrite).
 	inlineRegion = 32 << 10
 	// inlineTotal bounds what one response puts into the buffer so.
-	inlineTotal = 192 << 10
+	inlineTotal = 128 << 10
 )
 
 // cut is a run of bytes that belongs into the encoded response at a position but is not in the buffer.

@@ -80,7 +80,7 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 		return wire.Reply{Close: true, CloseReason: "produce with acks=0 failed: " + failed.Error()}
 	case req.Acks == 0:
 		return wire.Reply{}
-	case req.Acks == -1 && len(s.apps) > 0:
+	case len(s.apps) > 0: // with acks=1 there is nothing to wait for but a synced log (flush.messages=1)
 		if w := a.Replication.WaitCommitted(s.apps, time.Duration(req.TimeoutMillis)*time.Millisecond); w != nil {
 			p := &pendingProduce{ProduceWait: w, resp: resp, at: s.at}
 			s.at = nil

@@ -22,5 +22,6 @@ func updateMetadata(a *API, _ *wire.Call, req *kmsg.UpdateMetadataRequest, resp 
 		a.Topics.Forget(deleted)
 		a.Groups.OnTopicsDeleted(deleted)
 	}
+	a.Replication.MetadataChanged()
 	return nil
 }

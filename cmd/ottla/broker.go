@@ -40,7 +40,7 @@ func newBroker() *cobra.Command {
 Configuration comes, the later winning, from Kafka's defaults, the file (properties, YAML, TOML or JSON), the environment
 (KAFKA_LOG_DIRS for log.dirs, as container images have it) and --set. See "ottla config explain".
 
-SIGTERM and SIGINT stop it cleanly; a second one at once.`,
+SIGTERM and SIGINT stop it cleanly; another SIGINT, a second later or more, at once.`,
 		Example: `  ottla broker
   ottla broker -c /etc/kafka/server.properties
   ottla broker --set listeners=PLAINTEXT://127.0.0.1:9092 --set log.dirs=/var/lib/ottla
@@ -97,9 +97,13 @@ func runBroker(ctx context.Context, f brokerFlags) error {
 	go func() { // a signal during the start ends it
 		<-signals
 		cancel()
-		<-signals
-		log.Warn().Msg("second signal: stopping at once; the logs will be checked at the next start")
-		os.Exit(1)
+		first := time.Now()
+		for s := range signals { // supervisors may well send SIGTERM twice; a person who presses ^C again means it
+			if s == syscall.SIGINT && time.Since(first) > time.Second {
+				log.Warn().Msg("interrupted again: stopping at once; the logs will be checked at the next start")
+				os.Exit(1)
+			}
+		}
 	}()
 	b, err := broker.Start(starting, broker.Options{
 		Config: static, Log: log, Levels: levels, PortsFile: f.portsFile, Adopt: f.adopt, Version: version,

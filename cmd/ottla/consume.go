@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -98,7 +99,13 @@ func (f *consumeFlags) run(ctx context.Context, topics []string, out io.Writer) 
 			return nil
 		}
 	}
-	return errors.Join(c.consume(ctx), c.out.Flush())
+	err = errors.Join(c.consume(ctx), c.out.Flush())
+	if err == nil && f.group != "" {
+		bounded, stop := context.WithTimeout(context.WithoutCancel(ctx), f.timeout)
+		defer stop()
+		err = client.CommitUncommittedOffsets(bounded) // what was printed since the last commit
+	}
+	return err
 }
 
 func (f *consumeFlags) options(topics []string) ([]kgo.Opt, error) {
@@ -240,7 +247,11 @@ func (c *consumer) consume(ctx context.Context) error {
 		} else if c.flags.exitAtEnd {
 			poll, stop = context.WithTimeout(ctx, endCheckInterval)
 		}
-		fetches := c.client.PollFetches(poll)
+		most := 0 // as many as there are
+		if c.flags.max > 0 {
+			most = int(min(c.flags.max-c.count, math.MaxInt32))
+		}
+		fetches := c.client.PollRecords(poll, most)
 		idle := poll.Err() != nil && fetches.Empty()
 		stop()
 		if ctx.Err() != nil {

@@ -38,6 +38,8 @@ type run struct {
 	broker int32  // the id of the broker under test
 	dir    string // its log directory
 
+	apis *kadm.BrokerApiVersions
+
 	members []*kgo.Client
 }
 
@@ -66,7 +68,7 @@ func TestAdmin(t *testing.T) {
 
 	got := map[string]string{}
 	var steps []step
-	for _, part := range [][]step{clusterSteps, topicSteps, configSteps, recordSteps, groupSteps, replicaSteps, securitySteps, transactionSteps, deletionSteps} {
+	for _, part := range [][]step{clusterSteps, apiSteps(), topicSteps, configSteps, recordSteps, groupSteps, replicaSteps, securitySteps, transactionSteps, deletionSteps} {
 		for _, s := range part {
 			if _, twice := got[s.name]; twice {
 				t.Fatalf("two steps are called %q", s.name)

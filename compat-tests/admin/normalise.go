@@ -19,6 +19,7 @@ type environment struct {
 var (
 	uuid        = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	timestampMs = regexp.MustCompile(`\b1[6-9][0-9]{11}\b|\b2[0-9]{12}\b`)
+	scalaList   = regexp.MustCompile(`\b(?:ArrayBuffer|Buffer|Set|List|Vector)\(([^()]*)\)`)
 	pathLike    = regexp.MustCompile(`/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+`)
 )
 
@@ -128,6 +129,7 @@ func (e environment) text(s string) string {
 	}
 	s = uuid.ReplaceAllString(s, "UUID")
 	s = timestampMs.ReplaceAllString(s, "TIME")
+	s = scalaList.ReplaceAllString(s, "[$1]") // how Scala prints collections is not part of a text
 	return pathLike.ReplaceAllString(s, "PATH")
 }
 

@@ -20,7 +20,7 @@ func described(rs kadm.ResourceConfigs, err error) any {
 		var kept []kadm.Config
 		for _, c := range rs[i].Configs {
 			switch {
-			case strings.HasPrefix(c.Key, "ottla."), c.Key == "zookeeper.connect", c.Key == "log.dirs":
+			case strings.HasPrefix(c.Key, "ottla."), c.Key == "zookeeper.connect", c.Key == "zookeeper.session.timeout.ms", c.Key == "log.dirs":
 			default:
 				kept = append(kept, c)
 			}

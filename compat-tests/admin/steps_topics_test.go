@@ -59,7 +59,7 @@ var topicSteps = []step{
 		d := m["__consumer_offsets"]
 		return answer(map[string]any{"internal": d.IsInternal, "partitions": len(d.Partitions), "error": d.Err}, err)
 	}},
-	{"DescribeTopicConfigs: the offsets topic", func(r *run) any { return answer(r.adm.DescribeTopicConfigs(r.ctx, "__consumer_offsets")) }},
+	{"DescribeTopicConfigs: the offsets topic", func(r *run) any { return described(r.adm.DescribeTopicConfigs(r.ctx, "__consumer_offsets")) }},
 	{"CreatePartitions: two more", func(r *run) any { return answer(r.adm.CreatePartitions(r.ctx, 2, "admin-b")) }},
 	{"UpdatePartitions: to seven", func(r *run) any { return answer(r.adm.UpdatePartitions(r.ctx, 7, "admin-b")) }},
 	{"UpdatePartitions: to as many as there are, and fewer", func(r *run) any {

@@ -132,11 +132,12 @@ func TestConsume(t *testing.T) {
 	t.Run("a waiting consumer gets a record at once", func(t *testing.T) {
 		t.Parallel()
 		tp := topic(t, 1)
+		produce(t, tp, "before\n", "-p", "0")
 		c := start(t, nil, "-C", "-t", tp, "-o", "beginning", "-u", "-X", "fetch.wait.max.ms=60000")
-		c.until(t, "the end of the empty partition", func() bool { return strings.Contains(c.err.String(), "Reached end") })
+		c.until(t, "the first record", func() bool { return c.out.String() == "before\n" })
 		begin := time.Now()
 		produce(t, tp, "now\n", "-p", "0")
-		c.until(t, "the record", func() bool { return c.out.String() == "now\n" })
+		c.until(t, "the record", func() bool { return c.out.String() == "before\nnow\n" })
 		if d := time.Since(begin); d > 20*time.Second {
 			t.Fatalf("it took %v: only at the end of fetch.wait.max.ms", d)
 		}

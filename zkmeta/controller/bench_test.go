@@ -10,24 +10,16 @@ import (
 
 	"ottla/zkmeta"
 	"ottla/zkmeta/embedded"
+	"ottla/zkmeta/zktest"
 )
 
 // newFileCluster is a cluster whose store is a file, so that writes cost what they cost a real broker.
 func newFileCluster(b *testing.B) *cluster {
-	c := newCluster(b)
 	store, err := embedded.Open(embedded.Config{Path: filepath.Join(b.TempDir(), "metadata.db"), Log: zerolog.Nop()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	c.store = store
-	c.admin = c.connect()
-	b.Cleanup(func() { _ = store.Close() })
-	for _, path := range []string{"/consumers", "/brokers", "/brokers/ids", "/brokers/topics", "/brokers/seqid", "/admin",
-		"/admin/delete_topics", "/config", "/config/changes", "/config/topics", "/config/brokers", "/isr_change_notification",
-		"/log_dir_event_notification", "/latest_producer_id_block"} {
-		c.create(path, nil)
-	}
-	return c
+	return newClusterOn(b, store, func(s zkmeta.Session) { store.Expire(s.ID()) })
 }
 
 // told is how many partitions the broker knows as replicas.
@@ -65,10 +57,22 @@ func BenchmarkCreateTopic(b *testing.B) {
 // BenchmarkFailover kills the controller, which is also a broker, of a cluster with many partitions, and
 // measures until every partition it led has another leader.
 func BenchmarkFailover(b *testing.B) {
+	b.Run("store=embedded", func(b *testing.B) { benchmarkFailover(b, newFileCluster) })
+	b.Run("store=zookeeper", func(b *testing.B) {
+		server := zktest.StartZooKeeper(b)
+		n := 0
+		benchmarkFailover(b, func(b *testing.B) *cluster {
+			n++
+			return newEnsembleCluster(b, server, fmt.Sprintf("/bench%d", n))
+		})
+	})
+}
+
+func benchmarkFailover(b *testing.B, open func(*testing.B) *cluster) {
 	const topics, partitions = 100, 100
 	for b.Loop() {
 		b.StopTimer()
-		c := newFileCluster(b)
+		c := open(b)
 		one := c.startBrokers(3)
 		for i := range topics {
 			c.createTopic(fmt.Sprintf("t%03d", i), repeat(partitions, 1, 2, 3)...)

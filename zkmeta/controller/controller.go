@@ -30,6 +30,9 @@ type Controller struct {
 	activeID atomic.Int32
 	deleting atomic.Pointer[map[string]struct{}]
 
+	startMu sync.Mutex // held over each beginning and end of a session
+	starts  int        // calls of Start and Resign, under startMu
+
 	mu      sync.Mutex
 	queue   []Event
 	session *sessionRun // nil without a session
@@ -46,9 +49,10 @@ type Controller struct {
 	goroutines sync.WaitGroup // the channels' and the session guards'
 }
 
-// sessionRun is the time from Start to Resign.
+// sessionRun is the time in which a session is used.
 type sessionRun struct {
-	x *executor
+	x     *executor
+	start int // Controller.starts at its beginning
 	// ctx ends when nothing may be written any more, whatever the machine is in the middle of.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -73,12 +77,29 @@ func New(cfg Config, deps Deps) *Controller {
 }
 
 // Start watches /controller in a session in which the broker is registered, and tries to be elected. It is
-// called once for each session; when the session expires or falls silent the controller resigns by itself,
-// and when a silent one answers again it goes on by itself.
+// called once for each session. When the session expires or falls silent the controller resigns by itself;
+// when a silent one answers again it goes on by itself, unless Resign was called.
 func (c *Controller) Start(s zkmeta.Session) {
-	c.Resign()
+	c.startMu.Lock()
+	defer c.startMu.Unlock()
+	c.starts++
+	c.endLocked()
+	c.beginLocked(s)
+}
+
+// Resign drops everything at once: after it returns no decision is made and nothing is written or sent
+// until the next Start, except what was already on its way.
+func (c *Controller) Resign() {
+	c.startMu.Lock()
+	defer c.startMu.Unlock()
+	c.starts++
+	c.endLocked()
+}
+
+// beginLocked needs startMu.
+func (c *Controller) beginLocked(s zkmeta.Session) {
 	ctx, stop := context.WithCancel(context.Background())
-	run := &sessionRun{ctx: ctx, stop: stop}
+	run := &sessionRun{ctx: ctx, stop: stop, start: c.starts}
 	run.x = newExecutor(s, func(path string) { c.post(ZNodeChanged{Path: path}) }, c.log)
 	c.mu.Lock()
 	if c.closed {
@@ -92,17 +113,16 @@ func (c *Controller) Start(s zkmeta.Session) {
 	c.post(SessionStarted{ID: s.ID()})
 }
 
-// Resign drops everything at once: after it returns no decision is made and nothing is written or sent
-// until the next Start, except what was already on its way.
-func (c *Controller) Resign() {
+// endLocked needs startMu. It stops the I/O first and then waits until the loop has nothing left to do.
+func (c *Controller) endLocked() {
 	c.mu.Lock()
 	run := c.session
 	c.session = nil
 	if run != nil {
 		run.stop()
 	}
-	c.mu.Unlock()
 	c.activeID.Store(-1)
+	c.mu.Unlock()
 	if run == nil {
 		return
 	}
@@ -271,10 +291,12 @@ func ask[T any](ctx context.Context, c *Controller, event func(reply func(T)) Ev
 	}
 }
 
+// sessionLook is how often a session is asked whether it is silent.
+const sessionLook = 100 * time.Millisecond
+
 // guard resigns when the session expires or falls silent.
 func (c *Controller) guard(run *sessionRun) {
-	const look = 100 * time.Millisecond
-	tick := time.NewTicker(look)
+	tick := time.NewTicker(sessionLook)
 	defer tick.Stop()
 	for {
 		select {
@@ -282,52 +304,51 @@ func (c *Controller) guard(run *sessionRun) {
 			return
 		case <-run.x.session.Expired():
 			c.log.Warn().Msg("metadata session expired")
-			c.resignRun(run)
+			c.endRun(run)
 			return
 		case <-tick.C:
 		}
-		if !run.x.session.Silent() {
-			continue
+		if run.x.session.Silent() {
+			c.log.Warn().Msg("metadata store is silent")
+			c.endRun(run)
+			c.awaitVoice(run)
+			return
 		}
-		c.log.Warn().Msg("metadata store is silent")
-		c.resignRun(run)
-		c.awaitVoice(run.x.session)
-		return
 	}
 }
 
-// resignRun is Resign unless another session has started.
-func (c *Controller) resignRun(run *sessionRun) {
-	c.mu.Lock()
-	same := c.session == run
-	c.mu.Unlock()
-	if same {
-		c.Resign()
+// endRun is Resign for a session that ended by itself.
+func (c *Controller) endRun(run *sessionRun) {
+	c.startMu.Lock()
+	defer c.startMu.Unlock()
+	if c.starts == run.start {
+		c.endLocked()
 	}
 }
 
-// awaitVoice goes on with a session that was silent once it answers again.
-func (c *Controller) awaitVoice(s zkmeta.Session) {
-	const look = 100 * time.Millisecond
-	for s.Silent() {
+// awaitVoice goes on with a session that was silent once it answers again, unless something else was
+// started or asked for meanwhile.
+func (c *Controller) awaitVoice(run *sessionRun) {
+	s := run.x.session
+	tick := time.NewTicker(sessionLook)
+	defer tick.Stop()
+	for {
 		select {
-		case <-time.After(look):
 		case <-s.Expired():
 			return
 		case <-c.done:
 			return
+		case <-tick.C:
 		}
-		c.mu.Lock()
-		other := c.session != nil || c.closed
-		c.mu.Unlock()
-		if other {
-			return
+		if s.Silent() {
+			continue
 		}
-	}
-	select {
-	case <-s.Expired():
+		c.startMu.Lock()
+		if c.starts == run.start {
+			c.log.Info().Msg("metadata store answers again")
+			c.beginLocked(s)
+		}
+		c.startMu.Unlock()
 		return
-	default:
 	}
-	c.Start(s)
 }

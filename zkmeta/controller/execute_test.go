@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -14,12 +15,12 @@ import (
 // A deafSession does the first Multi but loses its answer.
 type deafSession struct {
 	zkmeta.Session
-	lose int
+	lose atomic.Int32
 }
 
 func (s *deafSession) Multi(ctx context.Context, ops ...zkmeta.Op) ([]zkmeta.OpResult, error) {
 	res, err := s.Session.Multi(ctx, ops...)
-	if s.lose--; s.lose >= 0 {
+	if s.lose.Add(-1) >= 0 {
 		return nil, fmt.Errorf("lost: %w", zkmeta.ErrConnectionLoss)
 	}
 	return res, err
@@ -47,7 +48,7 @@ func TestLostAnswersOfFencedWrites(t *testing.T) {
 	set := fencedWrite(zkmeta.SetOp("/a", []byte("1"), 0))
 	remove := fencedWrite(zkmeta.DeleteOp("/b", zkmeta.AnyVersion))
 	for _, reqs := range [][]Request{{set}, {create, remove}} {
-		s.lose = 1
+		s.lose.Store(1)
 		for i, r := range x.do(ctx, reqs) {
 			if r.Err != nil || len(r.Written) != len(reqs[i].Ops) {
 				t.Errorf("request %d of %d: %+v", i, len(reqs), r)
@@ -55,9 +56,9 @@ func TestLostAnswersOfFencedWrites(t *testing.T) {
 		}
 	}
 	// What somebody else wrote is not mistaken for it.
-	s.lose = 0
+	s.lose.Store(0)
 	c.set("/c", []byte("2"))
-	s.lose = 1
+	s.lose.Store(1)
 	r := x.do(ctx, []Request{fencedWrite(zkmeta.SetOp("/c", []byte("1"), 0))})[0]
 	if !errors.Is(r.Err, zkmeta.ErrBadVersion) || !zkmeta.FailedAt(r.Err, 0) {
 		t.Errorf("conflict: %+v", r)
@@ -99,8 +100,8 @@ func TestFenceStopsEverything(t *testing.T) {
 	c, x, s := newTestExecutor(t)
 	c.create("/a", nil)
 	c.set("/controller_epoch", []byte("2"))
-	for _, lose := range []int{0, 1} {
-		s.lose = lose
+	for _, lose := range []int32{0, 1} {
+		s.lose.Store(lose)
 		for _, r := range x.do(context.Background(), []Request{fencedWrite(zkmeta.SetOp("/a", nil, 0)), fencedWrite(zkmeta.DeleteOp("/a", 0))}) {
 			if !errors.Is(r.Err, ErrFenced) {
 				t.Errorf("%+v", r)

@@ -21,9 +21,11 @@ import (
 // they were sent.
 type cluster struct {
 	t     testing.TB
-	store *embedded.Store
-	admin zkmeta.Session
-	log   zerolog.Logger
+	store zkmeta.Store
+	// expire ends a session as if its broker had been gone for its timeout.
+	expire func(zkmeta.Session)
+	admin  zkmeta.Session
+	log    zerolog.Logger
 
 	mu      sync.Mutex
 	brokers map[int32]*fakeBroker
@@ -53,7 +55,13 @@ func newCluster(t testing.TB) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, store: store, brokers: map[int32]*fakeBroker{}, log: zerolog.Nop()}
+	return newClusterOn(t, store, func(s zkmeta.Session) { store.Expire(s.ID()) })
+}
+
+// newClusterOn makes a cluster in an empty store.
+func newClusterOn(t testing.TB, store zkmeta.Store, expire func(zkmeta.Session)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, store: store, expire: expire, brokers: map[int32]*fakeBroker{}, log: zerolog.Nop()}
 	if testing.Verbose() {
 		c.log = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel)
 	}
@@ -231,7 +239,7 @@ func (c *cluster) kill(b *fakeBroker) {
 	b.down = true
 	delete(c.brokers, b.id)
 	c.mu.Unlock()
-	c.store.Expire(b.session.ID())
+	c.expire(b.session)
 }
 
 func (c *cluster) broker(id int32) *fakeBroker {

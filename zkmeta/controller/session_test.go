@@ -68,7 +68,7 @@ func TestExpiredSession(t *testing.T) {
 	two := c.join(2)
 	c.createTopic("t", []int32{1, 2})
 	c.wantToldState("t", 0, 1, 2)
-	c.store.Expire(one.session.ID())
+	c.expire(one.session)
 	c.until("broker 2 to take over", two.ctrl.IsActive)
 	c.until("broker 1 to know of nothing", func() bool { return one.ctrl.ActiveID() == -1 })
 	c.wantState("t", 0, "leader 2 epoch 1 isr [2]")
@@ -81,7 +81,7 @@ func TestExpiredSession(t *testing.T) {
 	if two.ctrl.IsActive() {
 		t.Error("active after Resign")
 	}
-	c.store.Expire(two.session.ID())
+	c.expire(two.session)
 	c.until("broker 1 to take over", one.ctrl.IsActive)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"ottla/zkmeta"
 )
@@ -91,6 +92,8 @@ func openBolt(file string, lockTimeout time.Duration) (_ *boltFile, _ *tree, err
 		case err != nil && db != nil:
 			_ = closeBolt(db)
 		case err != nil && handle != nil:
+			// The memory map that Open left behind keeps the lock beyond the file's close.
+			_ = unix.Flock(int(handle.Fd()), unix.LOCK_UN)
 			_ = handle.Close()
 		}
 	}()

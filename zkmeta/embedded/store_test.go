@@ -438,9 +438,8 @@ func TestCloseMakesEverythingDurable(t *testing.T) {
 	<-c.Expired()
 	again := openTest(t, Config{Path: path})
 	_, stat, err := mustConnect(t, again).Get(t.Context(), "/", nil)
-	if err != nil || stat.Cversion != 1 {
-		// One creation; the deletion of an ephemeral node is not counted once its process has gone.
-		t.Logf("root: %+v, %v", stat, err)
+	if err != nil || stat.Cversion != 2 {
+		t.Errorf("root: %+v, %v", stat, err)
 	}
 }
 
