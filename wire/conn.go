@@ -54,7 +54,7 @@ type Conn struct {
 	// lastActive and writeSince are read by the reaper: unix nanoseconds, writeSince 0 while nothing is being written.
 	lastActive atomic.Int64
 	writeSince atomic.Int64
-	waiting    atomic.Bool // the reader waits for the first byte of a frame
+	waiting    atomic.Bool // the reader waits for a frame or the rest of one
 
 	// mu guards the queue of answers that wait for a Pending before them.
 	mu      sync.Mutex
@@ -156,7 +156,9 @@ func (c *Conn) serve() {
 	if c.server.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = nil
 	}
-	c.waitDrained() // pending answers are still owed after a half-close or in a shutdown
+	if err == nil || !isPeerGone(err) {
+		c.waitDrained() // pending answers are still owed
+	}
 	if err == nil {
 		c.abort("")
 	} else {
@@ -197,7 +199,7 @@ func (c *Conn) serveFrames() (err error) {
 			return nil
 		}
 		c.io.idle = c.fr.buffered() == 0
-		c.waiting.Store(c.io.idle)
+		c.waiting.Store(true)
 		frame, in, err := c.fr.next()
 		c.waiting.Store(false)
 		if err != nil {
@@ -356,7 +358,9 @@ func (c *Conn) flush() error {
 
 // write writes p; the reaper closes the connection if that takes longer than the idle timeout.
 func (c *Conn) write(p []byte) error {
-	c.writeSince.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	c.writeSince.Store(now)
+	c.lastActive.Store(now)
 	_, err := c.conn.Write(p)
 	c.writeSince.Store(0)
 	return err

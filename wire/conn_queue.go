@@ -101,9 +101,7 @@ func (c *Conn) writeQueued() {
 		if len(*out) == 0 {
 			return nil
 		}
-		c.writeSince.Store(time.Now().UnixNano())
-		_, err := c.conn.Write(*out)
-		c.writeSince.Store(0)
+		err := c.write(*out)
 		*out = (*out)[:0]
 		return err
 	}

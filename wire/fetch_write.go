@@ -57,7 +57,9 @@ func (c *Conn) writeFetch(h Header, f *FetchResponse) error {
 // run writes the buffer with its cuts filled in.
 func (s *fetchSender) run() error {
 	s.pos, s.next, s.err = 0, 0, nil
-	s.c.writeSince.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	s.c.writeSince.Store(now)
+	s.c.lastActive.Store(now)
 	defer s.c.writeSince.Store(0)
 	if s.c.raw == nil {
 		return s.copyAll()

@@ -53,8 +53,8 @@ func TestFrameReaderGivesBackEveryFrame(t *testing.T) {
 		var fr frameReader
 		fr.init(src, 1<<20)
 		type held struct {
-			frame []byte
-			in    *buffer
+			want, frame []byte
+			in          *buffer
 		}
 		var keep []held
 		for i, w := range want {
@@ -63,16 +63,18 @@ func TestFrameReaderGivesBackEveryFrame(t *testing.T) {
 				t.Fatalf("frame %d of %d: %d bytes, %v, want %d", i, len(want), len(frame), err, len(w))
 			}
 			if rng.IntN(3) == 0 { // detached
-				keep = append(keep, held{w, in})
+				keep = append(keep, held{w, frame, in})
 			} else {
 				in.release()
 			}
-			_ = keep
 		}
 		if _, _, err := fr.next(); err != io.EOF {
 			t.Fatalf("after the last frame: %v", err)
 		}
-		for _, k := range keep {
+		for i, k := range keep {
+			if !bytes.Equal(k.want, k.frame) {
+				t.Fatalf("detached frame %d of %d bytes was overwritten", i, len(k.want))
+			}
 			k.in.release()
 		}
 		fr.close()
@@ -148,6 +150,25 @@ func TestAnnouncedFramesCostNothing(t *testing.T) {
 		t.Errorf("%d bytes of the budget are taken", ts.budget.used)
 	}
 	_ = conns
+}
+
+func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
+	ts := startServer(t, ServerConfig{}, ListenerConfig{}, echoHeartbeat())
+	const n = 200
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		c := ts.dial(t)
+		c.send(frameOf(heartbeat("x"), 1))
+		c.recv()
+	}
+	runtime.GC() // twice: pools keep what they hold over one
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > n*12<<10 { // both ends are in this process
+		t.Errorf("%d bytes for each of %d idle connections", grown/n, n)
+	}
 }
 
 func TestStalledFramesAreClosedWhenMemoryIsShort(t *testing.T) {

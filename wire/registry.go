@@ -111,15 +111,20 @@ func (c *Call) Context() context.Context { return c.Conn.ctx }
 
 // Detach lets the handler keep Body after it returned. The frame is recycled when release is called, or left to the
 // garbage collector if it never is. release is called at most once. A detached frame no longer counts in the
-// budget of queued bytes.
+// budget of queued bytes: bounding what is kept is the handler's business.
 func (c *Call) Detach() (release func()) {
 	f := c.frame
 	if f == nil {
 		return func() {}
 	}
+	f.uncharge()
 	f.retain()
 	return f.release
 }
+
+// Flush writes the answers to earlier requests that were held back to be written together with this one's. A Produce handler
+// calls it before it waits for somebody else.
+func (c *Call) Flush() error { return c.Conn.flush() }
 
 // Reply is what a handler answers. The zero Reply sends nothing, as acks=0 asks.
 type Reply struct {

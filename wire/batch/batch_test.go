@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -9,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -163,8 +167,8 @@ func TestBuilderRoundTrip(t *testing.T) {
 			opt.Codec, opt.Level, opt.LeaderEpoch, opt.ProducerID, opt.Epoch, opt.Sequence = codec, level, 3, 7, 2, 1<<31-5
 			b := NewBuilder(opt)
 			var want []Record
-			for i := range 50 {
-				r := Record{Offset: opt.BaseOffset + int64(i), OffsetDelta: int32(i), Timestamp: rng.Int64N(1 << 40), Key: random(100), Value: random(5000)}
+			for i := range 15 {
+				r := Record{Offset: opt.BaseOffset + int64(i), OffsetDelta: int32(i), Timestamp: rng.Int64N(1 << 40), Key: random(100), Value: random(2000)}
 				for range rng.IntN(3) {
 					r.Headers = append(r.Headers, Header{Key: "h", Value: random(10)})
 				}
@@ -190,7 +194,7 @@ func TestBuilderRoundTrip(t *testing.T) {
 					t.Errorf("%v: record %d is %+v, want %+v", codec, i, got[i], want[i])
 				}
 			}
-			if v.LastSequence() != 44 || v.Count() != 50 || v.LastOffset() != opt.BaseOffset+49 {
+			if v.LastSequence() != 9 || v.Count() != 15 || v.LastOffset() != opt.BaseOffset+14 {
 				t.Errorf("last sequence %d, count %d, last offset %d", v.LastSequence(), v.Count(), v.LastOffset())
 			}
 		}
@@ -223,6 +227,11 @@ func TestValidate(t *testing.T) {
 		}
 		return b.Build()
 	}
+	b := NewBuilder(BuilderOptions{ProducerID: -1, Sequence: -1})
+	b.Add(1000, nil, []byte{1, 2, 3, 0}, nil)
+	longer := View(b.Build())
+	longer[len(longer)-6] -= 2 // the value is one byte shorter: its last byte is the header count, and the header count is too much
+	longer.UpdateCRC()
 	compacted := ValidateOptions{Topic: "t", Partition: 3, Client: true, Compacted: true}
 	bounded := ValidateOptions{Topic: "t", Client: true, NowMs: 2000, TimestampBeforeMaxMs: 999, TimestampAfterMaxMs: 10}
 	for _, tt := range []struct {
@@ -246,6 +255,7 @@ func TestValidate(t *testing.T) {
 		{"codec 5", edit(func(v View) { v[22] |= 5 }), client, kerr.InvalidRecord, "Unknown compression type id: 5"},
 		{"offset deltas", edit(func(v View) { v[HeaderSize+3] = 8 }), client, kerr.InvalidRecord, "offset delta 4"},
 		{"record length", edit(func(v View) { v[HeaderSize] = 0x7e }), client, kerr.InvalidRecord, "record 0 of 3"},
+		{"bytes behind the last header", longer, client, kerr.InvalidRecord, "bytes left after its last header"},
 		{"compressed garbage is not opened", View(append(sample(Gzip, 3)[:HeaderSize:HeaderSize], "garbage"...)), client, nil, ""},
 		{"compressed garbage", View(append(sample(Gzip, 3)[:HeaderSize:HeaderSize], "garbage"...)), ValidateOptions{Client: true, Deep: true}, kerr.InvalidRecord, "gzip"},
 		{"compacted", sample(Snappy, 3), compacted, nil, ""},
@@ -291,7 +301,7 @@ func TestWalkDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v allocations", got)
 		}
 	}
-	if got := testing.AllocsPerRun(100, func() { Validate(v, ValidateOptions{Client: true}) }); got > 2 {
+	if got := testing.AllocsPerRun(100, func() { Validate(v, ValidateOptions{Client: true}) }); got > 0.5 {
 		t.Errorf("Validate: %v allocations", got)
 	}
 }
@@ -339,6 +349,69 @@ func TestDecompressIsBounded(t *testing.T) {
 	// A raw snappy block that declares 4 GiB.
 	if _, err := Decompress(Snappy, []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}, 1<<40); err == nil {
 		t.Error("impossible snappy block was accepted")
+	}
+}
+
+// TestDecompressDoesNotTrustDeclaredSizes has content that says it is large and is not there.
+func TestDecompressDoesNotTrustDeclaredSizes(t *testing.T) {
+	size := binary.LittleEndian.AppendUint32(nil, 200<<20)
+	for _, tt := range []struct {
+		name  string
+		codec Codec
+		p     []byte
+	}{
+		{"zstd with a window", Zstd, slices.Concat([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x88}, size, []byte{1, 0, 0})},
+		{"zstd in a single segment", Zstd, slices.Concat([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0}, size, []byte{1, 0, 0})},
+		{"snappy", Snappy, binary.AppendUvarint(nil, 200<<20)},
+	} {
+		_, _ = Decompress(tt.codec, tt.p, DefaultDecompressLimit) // makes the shared decoder
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		out, _ := Decompress(tt.codec, tt.p, DefaultDecompressLimit)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 || len(out) != 0 {
+			t.Errorf("%s: %d bytes took %d KiB of memory", tt.name, len(tt.p), took>>10)
+		}
+	}
+	zeros := make([]byte, 8<<20)
+	for _, single := range []bool{true, false} { // declared and true, at a ratio beyond belief
+		e, err := zstd.NewWriter(nil, zstd.WithSingleSegment(single))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decompress(Zstd, e.EncodeAll(zeros, nil), len(zeros)); err != nil || !bytes.Equal(got, zeros) {
+			t.Errorf("single segment %v: %d bytes, %v", single, len(got), err)
+		}
+	}
+	var stream bytes.Buffer // as Java writes it: no size declared
+	e, err := zstd.NewWriter(&stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Write(zeros)
+	e.Close()
+	if got, err := Decompress(Zstd, stream.Bytes(), len(zeros)); err != nil || len(got) != len(zeros) {
+		t.Errorf("no size declared: %d bytes, %v", len(got), err)
+	}
+	if _, err := Decompress(Zstd, stream.Bytes(), len(zeros)-1); err == nil {
+		t.Error("no size declared: the limit was exceeded")
+	}
+}
+
+func TestValidateOpensLargeBatches(t *testing.T) {
+	b := NewBuilder(BuilderOptions{Codec: Zstd, ProducerID: -1, Sequence: -1})
+	for range 3 {
+		b.Add(1000, []byte("k"), make([]byte, freeDecompression/2), nil)
+	}
+	v := View(b.Build())
+	if err := Validate(v, ValidateOptions{Client: true, Deep: true}); err != nil {
+		t.Error(err)
+	}
+	if err := Validate(v, ValidateOptions{Client: true, Deep: true, DecompressLimit: freeDecompression}); !errors.Is(err, kerr.InvalidRecord) {
+		t.Errorf("above the limit: %v", err)
+	}
+	if len(bigDecompressions) != 0 {
+		t.Error("a slot was not given back")
 	}
 }
 

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -12,9 +13,9 @@ import (
 // message.max.bytes = 1 MiB reaches it at a ratio of 256.
 const DefaultDecompressLimit = 256 << 20
 
-// bigPayload is the compressed size above which Validate takes a slot before it opens a batch, so that many
-// connections together cannot have more than one large batch per processor open.
-const bigPayload = 64 << 10
+// freeDecompression is what Validate opens at once. A batch that holds more needs a slot and starts over, so that many connections together,
+// with batches of any compressed size, cannot have more than one large one for each processor open.
+const freeDecompression = 8 << 20
 
 var bigDecompressions = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 
@@ -59,7 +60,7 @@ func appendDecompressed(dst []byte, codec Codec, src []byte, limit int) (out []b
 		return nil, fmt.Errorf("decompress %v: %w", codec, kerr.UnsupportedCompressionType)
 	}
 	if err != nil {
-		return nil, corrupt("%v: %v", codec, err)
+		return nil, &CorruptError{Reason: fmt.Sprintf("%v: %v", codec, err), tooLarge: errors.Is(err, errTooLarge)}
 	}
 	return out, nil
 }

@@ -88,7 +88,11 @@ func (c Codec) String() string {
 var ErrTruncated = errors.New("record batch is cut short")
 
 // CorruptError says what is wrong with a batch's bytes.
-type CorruptError struct{ Reason string }
+type CorruptError struct {
+	Reason string
+
+	tooLarge bool // only that: the content did not fit a limit
+}
 
 func (e *CorruptError) Error() string { return "corrupt record batch: " + e.Reason }
 

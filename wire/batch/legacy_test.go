@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -220,6 +221,39 @@ func TestDownconvert(t *testing.T) {
 	got, err := Downconvert(v, 1)
 	if m, _, _ := NextLegacy(got); err != nil || !m.IsLogAppendTime() || m.Timestamp() != 77 {
 		t.Errorf("log append time is lost: %v", err)
+	}
+}
+
+// TestDownconvertWritesJavasInnerSets compares what is inside compressed messages: relative offsets in magic 1, absolute ones in magic 0.
+func TestDownconvertWritesJavasInnerSets(t *testing.T) {
+	for to := range int8(2) {
+		for _, codec := range legacyCodecs[1:] {
+			got, err := Downconvert(javaFile(t, 2, codec), to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			open := func(p []byte) []byte {
+				m, _, err := NextLegacy(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, value, _ := m.fields()
+				if codec == LZ4 && to == 0 {
+					if bytes.Equal(fixLZ4(value), value) {
+						t.Error("the frame does not have the checksum that readers of magic 0 expect")
+					}
+					value = fixLZ4(value)
+				}
+				set, err := Decompress(codec, value, 1<<20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return append(slices.Clone(m[:8]), set...)
+			}
+			if diff := cmp.Diff(open(javaFile(t, to, codec)), open(got)); diff != "" {
+				t.Errorf("magic %d %v (-want +got):\n%s", to, codec, diff)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -89,17 +90,18 @@ func Validate(v View, opt ValidateOptions) error {
 	if opt.DecompressLimit == 0 {
 		opt.DecompressLimit = DefaultDecompressLimit
 	}
-	if v.Codec() != None && len(v) > bigPayload {
+	c := checkerPool.Get().(*recordChecker)
+	defer c.free()
+	c.reset(&opt, v, bounds)
+	err := v.walk(min(opt.DecompressLimit, freeDecompression), false, c.f)
+	if err != nil && isTooLarge(err) && opt.DecompressLimit > freeDecompression {
 		bigDecompressions <- struct{}{}
-		defer func() { <-bigDecompressions }()
+		c.reset(&opt, v, bounds)
+		err = v.walk(opt.DecompressLimit, false, c.f)
+		<-bigDecompressions
 	}
-	c := recordChecker{opt: &opt, v: v, bounds: bounds, maxTimestamp: -1}
-	if err := v.walk(opt.DecompressLimit, false, c.check); err != nil {
-		var bad *CorruptError
-		if errors.As(err, &bad) { // the CRC was right, so the client wrote it that way
-			return fmt.Errorf("%w in topic partition %s-%d: %s", kerr.InvalidRecord, opt.Topic, opt.Partition, bad.Reason)
-		}
-		return err
+	if err != nil {
+		return invalidRecords(err, opt.Topic, opt.Partition)
 	}
 	if len(c.errors) > 0 {
 		return &RecordErrors{Code: c.code, Errors: c.errors}
@@ -108,6 +110,20 @@ func Validate(v View, opt ValidateOptions) error {
 		v.setTimestampType(false, c.maxTimestamp)
 	}
 	return nil
+}
+
+func isTooLarge(err error) bool {
+	var bad *CorruptError
+	return errors.As(err, &bad) && bad.tooLarge
+}
+
+// invalidRecords turns what a walk says about malformed records into INVALID_RECORD: the CRC was right, so the client wrote them that way.
+func invalidRecords(err error, topic string, partition int32) error {
+	var bad *CorruptError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	return fmt.Errorf("%w in topic partition %s-%d: %s", kerr.InvalidRecord, topic, partition, bad.Reason)
 }
 
 func validateHeader(v View, opt *ValidateOptions) error {
@@ -138,15 +154,31 @@ func validateHeader(v View, opt *ValidateOptions) error {
 	return nil
 }
 
-// recordChecker is the part of Validate that looks at each record.
+// recordChecker is the part of Validate that looks at each record. It is pooled, so that Validate allocates nothing for a good batch.
 type recordChecker struct {
-	opt          *ValidateOptions
+	f            func(*Record) error // check, bound once
+	opt          ValidateOptions
 	v            View
 	bounds       bool
 	index        int32
 	maxTimestamp int64
 	code         *kerr.Error // of the first error, as Kafka answers it
 	errors       []RecordError
+}
+
+var checkerPool = sync.Pool{New: func() any {
+	c := new(recordChecker)
+	c.f = c.check
+	return c
+}}
+
+func (c *recordChecker) reset(opt *ValidateOptions, v View, bounds bool) {
+	*c = recordChecker{f: c.f, opt: *opt, v: v, bounds: bounds, maxTimestamp: -1}
+}
+
+func (c *recordChecker) free() {
+	*c = recordChecker{f: c.f}
+	checkerPool.Put(c)
 }
 
 func (c *recordChecker) check(r *Record) error {
