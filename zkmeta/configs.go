@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -164,7 +165,7 @@ func updateConfig(ctx context.Context, s Session, entityPath string, change func
 		}
 		err = writeConfig(ctx, s, entityPath, config, version)
 		again := errors.Is(err, ErrBadVersion) || errors.Is(err, ErrNodeExists) || errors.Is(err, ErrNoNode) ||
-			errors.Is(err, ErrConnectionLoss) && !errors.Is(err, ErrSessionExpired)
+			mayRetry(ctx, err)
 		if !again || ctx.Err() != nil {
 			return err
 		}
@@ -186,7 +187,10 @@ func writeConfig(ctx context.Context, s Session, entityPath string, config map[s
 	for deadline := time.Now().Add(noControllerWait); ; {
 		controllerVersion, err := controllerVersion(ctx, s)
 		if err == nil {
-			setVersion := max(version, 0) // the multi on a missing node fails, as Kafka's does
+			setVersion := version
+			if version < 0 {
+				setVersion = math.MaxInt32 // fails also if the node has appeared meanwhile
+			}
 			_, err = s.Multi(ctx, CheckOp(Controller, controllerVersion), SetOp(path, data, setVersion))
 			if version < 0 && errors.Is(err, ErrNoNode) && FailedAt(err, 1) {
 				return CreateRecursive(ctx, s, path, data)

@@ -84,13 +84,18 @@ const lossPause = 50 * time.Millisecond
 func untilKnown(ctx context.Context, s Session, f func() error) error {
 	for {
 		err := f()
-		if !errors.Is(err, ErrConnectionLoss) || errors.Is(err, ErrSessionExpired) || ctx.Err() != nil {
+		if !mayRetry(ctx, err) {
 			return err
 		}
 		if waitErr := pause(ctx, s, lossPause); waitErr != nil {
 			return err
 		}
 	}
+}
+
+// mayRetry says that the connection broke under a request while session and ctx go on.
+func mayRetry(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrConnectionLoss) && !errors.Is(err, ErrSessionExpired) && ctx.Err() == nil
 }
 
 // pause waits, unless ctx or the session ends first.

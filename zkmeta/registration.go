@@ -114,70 +114,90 @@ const (
 //
 // Errors: when ctx ends meanwhile, DUPLICATE_BROKER_REGISTRATION.
 func Register(ctx context.Context, s Session, info BrokerInfo, prevOwner int64) (brokerEpoch int64, err error) {
-	path := Broker(info.ID)
-	data := info.Encode()
-	log := zerolog.Ctx(ctx)
-	var said time.Time
+	r := registrar{s: s, info: info, path: Broker(info.ID), prevOwner: prevOwner}
 	for {
-		results, err := s.Multi(ctx, CreateOp(path, nil, Ephemeral, nil), SetOp(path, data, 0))
+		epoch, done, err := r.attempt(ctx)
+		if err == nil && done {
+			return epoch, nil
+		}
 		if err == nil {
-			return results[1].Stat.Czxid, nil
-		}
-		if errors.Is(err, ErrNoNode) && FailedAt(err, 0) {
-			if err := ensure(ctx, s, BrokersIDs); err != nil {
-				return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
-			}
 			continue
 		}
-		lost := errors.Is(err, ErrConnectionLoss) && !errors.Is(err, ErrSessionExpired) && ctx.Err() == nil
-		if !lost && !(errors.Is(err, ErrNodeExists) && FailedAt(err, 0)) {
-			return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
+		if r.otherOwner != 0 && ctx.Err() != nil {
+			err = fmt.Errorf("%w: session %x has registered it: %w", kerr.DuplicateBrokerRegistration, uint64(r.otherOwner), err)
 		}
-		gone := make(chan struct{}, 1)
-		watch := NewWatch(func(Event) { gone <- struct{}{} })
-		stat, exists, err := s.Exists(ctx, path, watch)
-		if err != nil {
-			if errors.Is(err, ErrConnectionLoss) && pause(ctx, s, lossPause) == nil {
-				continue
-			}
-			return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
-		}
-		switch {
-		case !exists:
-			watch.Cancel()
-			continue
-		case stat.EphemeralOwner == s.ID():
-			watch.Cancel()
-			return stat.Czxid, nil
-		case prevOwner != 0 && stat.EphemeralOwner == prevOwner:
-			watch.Cancel()
-			log.Info().Int32("broker", info.ID).Msg("deleting the registration of this broker's last run")
-			err := s.Delete(ctx, path, stat.Version)
-			if err != nil && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrBadVersion) && !errors.Is(err, ErrConnectionLoss) {
-				return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
-			}
-			continue
-		}
-		if time.Since(said) >= takeoverSay {
-			said = time.Now()
-			log.Warn().Int32("broker", info.ID).Str("owner", strconv.FormatUint(uint64(stat.EphemeralOwner), 16)).
-				Msg("another session has registered this broker id, waiting until it is gone")
-		}
-		timer := time.NewTimer(takeoverPoll)
-		select {
-		case <-gone:
-		case <-timer.C:
-		case <-s.Expired():
-			err = ErrSessionExpired
-		case <-ctx.Done():
-			err = fmt.Errorf("%w: session %x has registered it: %w", kerr.DuplicateBrokerRegistration, uint64(stat.EphemeralOwner), ctx.Err())
-		}
-		timer.Stop()
-		watch.Cancel()
-		if err != nil {
-			return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
-		}
+		return 0, fmt.Errorf("register broker %d: %w", info.ID, err)
 	}
+}
+
+// registrar is one Register.
+type registrar struct {
+	s          Session
+	info       BrokerInfo
+	path       string
+	prevOwner  int64
+	otherOwner int64     // the session that has the node, as last seen; 0 if none is in the way
+	said       time.Time // when the log last named otherOwner
+}
+
+// attempt tries to register, or waits for what is in the way to change. Without done or an error there is
+// to be another attempt.
+func (r *registrar) attempt(ctx context.Context) (epoch int64, done bool, err error) {
+	results, err := r.s.Multi(ctx, CreateOp(r.path, nil, Ephemeral, nil), SetOp(r.path, r.info.Encode(), 0))
+	switch {
+	case err == nil:
+		return results[1].Stat.Czxid, true, nil
+	case errors.Is(err, ErrNoNode) && FailedAt(err, 0):
+		return 0, false, ensure(ctx, r.s, BrokersIDs)
+	case errors.Is(err, ErrNodeExists) && FailedAt(err, 0):
+	case mayRetry(ctx, err): // it may be there now
+	default:
+		return 0, false, err
+	}
+	gone := make(chan struct{}, 1)
+	watch := NewWatch(func(Event) { gone <- struct{}{} })
+	defer watch.Cancel()
+	stat, exists, err := r.s.Exists(ctx, r.path, watch)
+	switch {
+	case err != nil && mayRetry(ctx, err):
+		return 0, false, pause(ctx, r.s, lossPause)
+	case err != nil:
+		return 0, false, err
+	case !exists:
+		r.otherOwner = 0
+		return 0, false, nil
+	case stat.EphemeralOwner == r.s.ID():
+		return stat.Czxid, true, nil
+	case r.prevOwner != 0 && stat.EphemeralOwner == r.prevOwner:
+		zerolog.Ctx(ctx).Info().Int32("broker", r.info.ID).Msg("deleting the registration of this broker's last run")
+		err := r.s.Delete(ctx, r.path, stat.Version)
+		if errors.Is(err, ErrNoNode) || errors.Is(err, ErrBadVersion) || err != nil && mayRetry(ctx, err) {
+			err = nil
+		}
+		return 0, false, err
+	}
+	r.otherOwner = stat.EphemeralOwner
+	return 0, false, r.wait(ctx, gone)
+}
+
+// wait waits for the end of the other registration, or for the time to look again.
+func (r *registrar) wait(ctx context.Context, gone <-chan struct{}) error {
+	if time.Since(r.said) >= takeoverSay {
+		r.said = time.Now()
+		zerolog.Ctx(ctx).Warn().Int32("broker", r.info.ID).Str("owner", strconv.FormatUint(uint64(r.otherOwner), 16)).
+			Msg("another session has registered this broker id, waiting until it is gone")
+	}
+	timer := time.NewTimer(takeoverPoll)
+	defer timer.Stop()
+	select {
+	case <-gone:
+	case <-timer.C:
+	case <-r.s.Expired():
+		return ErrSessionExpired
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // UpdateRegistration rewrites the registration, for changed listeners. The broker epoch stays.

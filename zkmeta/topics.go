@@ -128,7 +128,7 @@ func AddPartitions(ctx context.Context, s Session, topic string, add map[int32][
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, ErrConnectionLoss) && !errors.Is(err, ErrSessionExpired) && ctx.Err() == nil:
+		case mayRetry(ctx, err):
 			lost = true
 			if err := pause(ctx, s, lossPause); err != nil {
 				return fmt.Errorf("add partitions to %s: %w", topic, err)

@@ -185,7 +185,7 @@ func (m *Machine) brokerAnswered(ev BrokerAnswered) error {
 	return m.answered(ev)
 }
 
-// logDirFailed handles replicas that a broker has lost with a log directory (KAFKA_STORAGE_ERROR in its
+// logDirReplicas handles replicas that a broker has lost with a log directory (KAFKA_STORAGE_ERROR in its
 // answer to LeaderAndIsr), and those that it has after all.
 func (m *Machine) logDirReplicas(id int32, failed, fine []*partition) error {
 	b := m.term.brokers[id]

@@ -217,7 +217,7 @@ func (c *term) partitions(keep func(*partition) bool) []*partition {
 	return ps
 }
 
-// liveTopics excludes what is being deleted.
+// partitionsNotDeleting is partitions without those of topics that are being deleted.
 func (c *term) partitionsNotDeleting(keep func(*partition) bool) []*partition {
 	return c.partitions(func(p *partition) bool { return !p.topic.deleting() && keep(p) })
 }

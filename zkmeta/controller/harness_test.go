@@ -218,7 +218,7 @@ func (c *cluster) join(id int32, change ...func(*Config)) *fakeBroker {
 	return b
 }
 
-// controller joins broker 1 and waits until it is the controller; then the others register.
+// startBrokers joins broker 1 and waits until it is the controller; then the others register.
 func (c *cluster) startBrokers(n int32) *fakeBroker {
 	c.t.Helper()
 	b := c.join(1)

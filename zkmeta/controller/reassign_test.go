@@ -29,7 +29,7 @@ func listReassignments(ctrl *Controller) []kmsg.ListPartitionReassignmentsRespon
 	return ctrl.ListReassignments(context.Background(), kmsg.NewPtrListPartitionReassignmentsRequest()).Topics
 }
 
-// The sequence of spec: t2-0 from [2,3] to [1,2].
+// One replica stays, one comes, one goes.
 func TestReassignment(t *testing.T) {
 	c := newCluster(t)
 	one := c.startBrokers(3)
@@ -199,7 +199,10 @@ func TestReassignmentZNode(t *testing.T) {
 	rest := `{"version":1,"partitions":[{"topic":"t","partition":0,"replicas":[3]},{"topic":"t","partition":1,"replicas":[3]}]}`
 	c.until("the refused one to be taken out", func() bool { return c.get("/admin/reassign_partitions") == rest })
 	c.wantToldState("t", 0, 1, 3)
-	c.alterISR(one.ctrl, 1, "t", 0, 1, 3)
+	if code, a := c.alterISR(one.ctrl, 1, "t", 0, 1, 3); code != 0 || a.ErrorCode != 0 {
+		t.Fatalf("%d %+v", code, a)
+	}
+	c.wantState("t", 1, "leader 2 epoch 1 isr [2]")
 	rest = `{"version":1,"partitions":[{"topic":"t","partition":1,"replicas":[3]}]}`
 	c.until("the finished one to be taken out", func() bool { return c.get("/admin/reassign_partitions") == rest })
 	// Cancelled by the API, the last one goes too.

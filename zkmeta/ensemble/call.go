@@ -25,14 +25,14 @@ var errAbandoned = errors.New("abandoned")
 // call runs f in a goroutine of its own, within the bound on requests in flight. f is run again if the
 // request was not sent and, if it may be repeated (again), if the connection broke.
 func call[T any](ctx context.Context, s *session, again bool, f func(c *zk.Conn) (T, error)) (T, error) {
-	for broken := 0; ; {
+	for losses := 0; ; {
 		v, err := callOnce(ctx, s, f)
 		switch {
 		case err == nil:
 			return v, nil
 		case errors.Is(err, zk.ErrNoServer): // was never sent
-		case again && (errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrSessionMoved)) && broken < maxBrokenReads:
-			broken++
+		case again && broken(err) && losses < maxBrokenReads:
+			losses++
 		default:
 			return v, s.explain(ctx, err)
 		}

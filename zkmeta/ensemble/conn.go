@@ -36,6 +36,12 @@ const (
 	gateTimeout = 2 * time.Second
 )
 
+// writeError is a failed write: how much of the request was sent is unknown.
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
 var errProtocol = errors.New("not a ZooKeeper server's answer")
 
 // newConn wraps c. reconnect says that the session exists already.
@@ -140,6 +146,10 @@ func (c *conn) openGate() {
 // Write is called with one whole packet: length, then xid and operation (or the connect request).
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
+	if err != nil {
+		err = &writeError{err} // go-zookeeper hands it to the caller of the request as it is
+		c.s.noteError(err)
+	}
 	switch {
 	case !c.asked:
 		c.asked = true

@@ -38,5 +38,14 @@ func translate(err error) error {
 			return e.to
 		}
 	}
+	if broken(err) {
+		return fmt.Errorf("%w: %w", zkmeta.ErrConnectionLoss, err)
+	}
 	return fmt.Errorf("zookeeper: %w", err)
+}
+
+// broken says that the connection broke under a request: what became of it is unknown.
+func broken(err error) bool {
+	var w *writeError
+	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrSessionMoved) || errors.As(err, &w)
 }
