@@ -98,7 +98,6 @@ func bound(n int32) int {
 // assemble makes the parts and connects them. Nothing runs yet that could reach another broker or a client.
 func (b *Broker) assemble(clusterID string) {
 	s := b.cfg.Snapshot()
-	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.changes = zkmeta.NewConfigChangeListener(b.configChanged)
 	inter := s.InterBroker().Name
 	b.peers = newPeers(b.part("peers"), b.id, inter, b.cache, millis(config.Get(s, config.ControllerSocketTimeoutMs)))
@@ -126,6 +125,7 @@ func (b *Broker) assemble(clusterID string) {
 	})
 	b.controller = controller.New(controller.Config{
 		BrokerID:               b.id,
+		InterBrokerListener:    inter,
 		AutoRebalance:          config.Get(s, config.AutoLeaderRebalanceEnable),
 		ImbalanceCheckInterval: time.Duration(config.Get(s, config.LeaderImbalanceCheckIntervalSeconds)) * time.Second,
 		ImbalancePercent:       int(config.Get(s, config.LeaderImbalancePerBrokerPercentage)),
@@ -145,7 +145,7 @@ func (b *Broker) assemble(clusterID string) {
 		MaxInFlightProduce: int(config.Get(s, config.OttlaMaxInFlightProduceRequests)),
 	})
 	b.server.SetLimits(limits(s))
-	b.wg.Go(func() { b.followSession(b.ctx) })
+	b.cfg.OnChange(b.brokerConfigChanged)
 }
 
 func replicationConfig(s *config.Snapshot, id int32, log zerolog.Logger) replication.Config {

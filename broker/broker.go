@@ -2,9 +2,7 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -63,11 +61,12 @@ type Broker struct {
 	server      *wire.Server
 	listeners   []*listener
 
-	ctx     context.Context // of the goroutines that follow the metadata session
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
-	failed  chan error // a reason to stop, from inside
-	stopped sync.Once
+	ctx         context.Context // of the goroutines in wg, and of what they ask of the metadata store
+	stop        context.CancelFunc
+	wg          sync.WaitGroup
+	dirFailures chan dirFailure // log directories that went offline, each once
+	failed      chan error      // a reason to stop, from inside
+	stopped     sync.Once
 }
 
 // sessionBox lets a Session interface live in an atomic.Pointer.
@@ -93,18 +92,15 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	began := time.Now()
 	b := &Broker{log: opts.Log, opts: opts, cfg: config.NewDynamic(opts.Config), cache: metadata.New(), failed: make(chan error, 1)}
 	b.epoch.Store(-1)
+	b.ctx, b.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			b.abandon()
 		}
 	}()
 	dirs := logDirs(b.cfg.Snapshot())
-	for _, dir := range dirs {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("log.dirs: %w", err)
-		}
-	}
-	meta, err := storage.PeekMeta(dirs)
+	b.dirFailures = make(chan dirFailure, len(dirs))
+	meta, err := peekMeta(dirs)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +125,11 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	if err := b.bind(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.register(ctx); err != nil {
+	if err := b.enter(ctx); err != nil {
 		return nil, err
 	}
+	b.wg.Go(func() { b.followSession(b.ctx) })
+	b.wg.Go(func() { b.followDirs(b.ctx) })
 	b.controller.Start(b.Session())
 	b.watchConfigs(b.ctx, b.Session())
 	if opts.Adopt {

@@ -4,101 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"ottla/broker"
-	"ottla/broker/config"
-	"ottla/broker/logging"
 )
-
-// running is a standalone broker in this process, on a free port of loopback.
-type running struct {
-	*broker.Broker
-	t    *testing.T
-	dir  string
-	addr string
-}
-
-// start runs a broker on dir, which may hold the data of an earlier one.
-func start(t *testing.T, dir string, sets ...string) *running {
-	t.Helper()
-	sets = append([]string{
-		"log.dirs=" + filepath.Join(dir, "data"), "listeners=PLAINTEXT://127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
-	}, sets...)
-	static, _, err := config.Load(config.Sources{Sets: sets})
-	if err != nil {
-		t.Fatal(err)
-	}
-	levels := logging.New(zerolog.NewTestWriter(t), false, zerolog.WarnLevel)
-	b, err := broker.Start(t.Context(), broker.Options{Config: static, Log: levels.Logger("broker"), Levels: levels})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &running{Broker: b, t: t, dir: dir, addr: b.Addr("PLAINTEXT").String()}
-	t.Cleanup(r.stop)
-	return r
-}
-
-// stop shuts the broker down cleanly; a second call does nothing.
-func (r *running) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := r.Stop(ctx); err != nil {
-		r.t.Errorf("stop: %v", err)
-	}
-}
-
-func (r *running) client(opts ...kgo.Opt) *kgo.Client {
-	r.t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(r.addr), kgo.AllowAutoTopicCreation(), kgo.RetryTimeout(20 * time.Second), kgo.MetadataMinAge(50 * time.Millisecond)}, opts...)...)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(c.Close)
-	return c
-}
-
-func (r *running) create(topic string, partitions int32, configs map[string]*string) {
-	r.t.Helper()
-	if _, err := kadm.NewClient(r.client()).CreateTopic(r.t.Context(), partitions, 1, configs, topic); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func produce(t *testing.T, c *kgo.Client, topic string, from, to int) {
-	t.Helper()
-	var records []*kgo.Record
-	for i := from; i < to; i++ {
-		records = append(records, &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "k%d", i), Value: fmt.Appendf(nil, "v%d", i)})
-	}
-	if err := c.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// consume polls until n records have come.
-func consume(t *testing.T, c *kgo.Client, n int) []*kgo.Record {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
-	defer stop()
-	var records []*kgo.Record
-	for len(records) < n {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			t.Fatalf("after %d of %d records: %v", len(records), n, err)
-		}
-		records = append(records, fetches.Records()...)
-	}
-	return records
-}
 
 func TestRecordsComeBackAsTheyWent(t *testing.T) {
 	for name, codec := range map[string]kgo.CompressionCodec{
@@ -108,15 +20,7 @@ func TestRecordsComeBackAsTheyWent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, t.TempDir())
 			produce(t, b.client(kgo.ProducerBatchCompression(codec)), "t", 0, 1000)
-			seen := make(map[string]string)
-			for _, r := range consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 1000) {
-				seen[string(r.Key)] = string(r.Value)
-			}
-			for i := range 1000 {
-				if got, want := seen[fmt.Sprintf("k%d", i)], fmt.Sprintf("v%d", i); got != want {
-					t.Fatalf("k%d is %q, want %q", i, got, want)
-				}
-			}
+			wantRecords(t, b, "t", 1000)
 		})
 	}
 }
@@ -241,7 +145,7 @@ func TestTopicConfigTakesEffectWithoutRestart(t *testing.T) {
 		}
 	}
 	// The change comes back by its notification: wait for it.
-	eventually := func(what string, ok func(error) bool) {
+	produces := func(what string, ok func(error) bool) {
 		t.Helper()
 		c := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
 		for deadline := time.Now().Add(10 * time.Second); ; {
@@ -255,9 +159,9 @@ func TestTopicConfigTakesEffectWithoutRestart(t *testing.T) {
 		}
 	}
 	set("1000")
-	eventually("too large", func(err error) bool { return errors.Is(err, kerr.MessageTooLarge) })
+	produces("too large", func(err error) bool { return errors.Is(err, kerr.MessageTooLarge) })
 	set("5000")
-	eventually("small enough", func(err error) bool { return err == nil })
+	produces("small enough", func(err error) bool { return err == nil })
 }
 
 func TestDeleteRecordsMovesTheStart(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ottla/broker/config"
 	"ottla/broker/topicconfig"
 	"ottla/zkmeta"
 )
@@ -21,8 +22,21 @@ func (b *Broker) loadConfigs(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read topic configs: %w", err)
 	}
-	b.topics = topicconfig.New(b.cfg, overrides, b.readTopicConfig, b.log)
+	b.topics = topicconfig.New(b.cfg, overrides, b.readTopicConfig, b.part("config"))
 	return nil
+}
+
+// reloadConfigs is loadConfigs for a new session: a change may have been written, and its notification deleted, while there was none.
+func (b *Broker) reloadConfigs(ctx context.Context) {
+	overrides, err := zkmeta.ReadAllTopicConfigs(ctx, b.Session())
+	if err == nil {
+		b.topics.Replace(overrides)
+		b.logs.UpdateAllConfigs()
+		err = b.loadBrokerConfigs(ctx)
+	}
+	if err != nil {
+		b.log.Warn().Err(err).Msg("configs could not be read again in the new metadata session; the former hold until they change")
+	}
 }
 
 // loadBrokerConfigs reads /config/brokers/<default> and /config/brokers/<id>.
@@ -56,7 +70,7 @@ func (b *Broker) watchConfigs(ctx context.Context, s zkmeta.Session) {
 
 // configChanged applies a change that was written to the metadata store, by us or by another broker.
 func (b *Broker) configChanged(entityPath string) {
-	ctx, stop := context.WithTimeout(context.Background(), configReadTimeout)
+	ctx, stop := context.WithTimeout(b.ctx, configReadTimeout)
 	defer stop()
 	kind, name, _ := strings.Cut(entityPath, "/")
 	var err error
@@ -64,9 +78,7 @@ func (b *Broker) configChanged(entityPath string) {
 	case "topics":
 		err = b.topicConfigChanged(name)
 	case "brokers":
-		if err = b.loadBrokerConfigs(ctx); err == nil {
-			b.brokerConfigChanged()
-		}
+		err = b.loadBrokerConfigs(ctx)
 	default:
 		return // quotas, users and addresses are not served
 	}
@@ -79,7 +91,7 @@ func (b *Broker) configChanged(entityPath string) {
 
 // readTopicConfig reads a topic's overrides; a topic without the node has none.
 func (b *Broker) readTopicConfig(topic string) (map[string]string, error) {
-	ctx, stop := context.WithTimeout(context.Background(), configReadTimeout)
+	ctx, stop := context.WithTimeout(b.ctx, configReadTimeout)
 	defer stop()
 	return zkmeta.ReadTopicConfig(ctx, b.Session(), topic)
 }
@@ -94,18 +106,17 @@ func (b *Broker) topicConfigChanged(topic string) error {
 	}
 	b.topics.Set(topic, values)
 	b.logs.UpdateConfig(topic)
+	if strings.EqualFold(values["unclean.leader.election.enable"], "true") {
+		b.controller.UncleanElectionEnabled(topic)
+	}
 	return nil
 }
 
-// brokerConfigChanged hands the new values to the parts that keep a copy. Topics take their defaults from the broker's configs.
-func (b *Broker) brokerConfigChanged() {
-	s := b.cfg.Snapshot()
-	b.server.SetLimits(limits(s))
-	seen := make(map[string]bool)
-	for _, l := range b.logs.Logs() {
-		if topic := l.TopicPartition().Topic; !seen[topic] {
-			seen[topic] = true
-			b.logs.UpdateConfig(topic)
-		}
+// brokerConfigChanged hands new values to the parts that keep a copy. Topics take their defaults from the broker's configs.
+func (b *Broker) brokerConfigChanged(before, after *config.Snapshot) {
+	b.server.SetLimits(limits(after))
+	b.logs.UpdateAllConfigs()
+	if config.Get(after, config.UncleanLeaderElectionEnable) && !config.Get(before, config.UncleanLeaderElectionEnable) {
+		b.controller.UncleanElectionEnabled("")
 	}
 }

@@ -3,31 +3,74 @@ package broker
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"slices"
 	"time"
 
+	"ottla/storage"
 	"ottla/zkmeta"
 )
 
-// dirFailed takes the partitions of a failed log directory offline and tells the controller. Without a directory left the broker stops.
-func (b *Broker) dirFailed(dir string, cause error) {
-	b.log.Error().Err(cause).Str("dir", dir).Msg("log directory is offline")
-	if r := b.replication.Load(); r != nil {
-		r.LogDirFailed(dir)
-	}
-	online := 0
-	for _, d := range b.logs.Dirs() {
-		if d.Offline == nil {
-			online++
+// dirFailure is a log directory that went offline.
+type dirFailure struct {
+	dir   string
+	cause error
+}
+
+// dirFailed is called by the storage when a log directory goes offline, once for each, also while the logs are being opened.
+func (b *Broker) dirFailed(dir string, cause error) { b.dirFailures <- dirFailure{dir, cause} }
+
+// followDirs takes the partitions of failed log directories offline and tells the controller. Without a directory left the broker stops.
+func (b *Broker) followDirs(ctx context.Context) {
+	for {
+		select {
+		case f := <-b.dirFailures:
+			b.replication.Load().LogDirFailed(f.dir)
+			if b.onlineDir() == "" {
+				b.fail(errors.New("all log directories are offline"))
+				return
+			}
+			b.tellLogDirEvent(ctx)
+		case <-ctx.Done():
+			return
 		}
 	}
-	if online == 0 {
-		b.fail(errors.New("all log directories are offline"))
-		return
-	}
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
-	defer stop()
+}
+
+// tellLogDirEvent writes the notification that makes the controller ask this broker for its replicas, until it is written.
+func (b *Broker) tellLogDirEvent(ctx context.Context) {
 	event := zkmeta.LogDirEvent{Broker: b.id}.Encode()
-	if _, err := b.Session().Create(ctx, zkmeta.LogDirEventNotification+"/"+zkmeta.LogDirEventPrefix, event, zkmeta.PersistentSequential, nil); err != nil {
-		b.log.Error().Err(err).Msg("the controller could not be told of the failed log directory")
+	for {
+		_, err := b.Session().Create(ctx, zkmeta.LogDirEventNotification+"/"+zkmeta.LogDirEventPrefix, event, zkmeta.PersistentSequential, nil)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		b.log.Warn().Err(err).Msg("the controller could not be told of the failed log directory; trying again")
+		select {
+		case <-time.After(renewPause):
+		case <-ctx.Done():
+			return
+		}
 	}
+}
+
+// onlineDir is the first log directory that works, "" if none does.
+func (b *Broker) onlineDir() string {
+	for _, d := range b.logs.Dirs() {
+		if d.Offline == nil {
+			return d.Path
+		}
+	}
+	return ""
+}
+
+// peekMeta reads whose the log directories are. One that cannot be read does not count: it goes offline when the logs are opened, and
+// the others serve.
+func peekMeta(dirs []string) (storage.Meta, error) {
+	readable := slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
+		_, err := storage.PeekMeta([]string{dir})
+		var unreadable *fs.PathError
+		return errors.As(err, &unreadable)
+	})
+	return storage.PeekMeta(readable)
 }

@@ -19,9 +19,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		began := time.Now()
 		b.log.Info().Msg("broker stopping")
 		b.controlledShutdown(ctx)
-		if serr := b.server.Shutdown(ctx); serr != nil {
-			b.log.Warn().Err(serr).Msg("connections were closed with requests unanswered")
-		}
+		b.drain(ctx)
 		b.stop()
 		b.wg.Wait()
 		b.groups.Close()
@@ -33,6 +31,21 @@ func (b *Broker) Stop(ctx context.Context) error {
 		b.log.Info().Dur("took", time.Since(began)).AnErr("err", err).Msg("broker stopped")
 	})
 	return err
+}
+
+// drainTimeout is how long requests in flight may take to be answered. Those that wait for something end sooner, by their contexts; what is
+// left are clients that do not read their answers, and writes that wait for replicas elsewhere.
+const drainTimeout = 5 * time.Second
+
+func (b *Broker) drain(ctx context.Context) {
+	bounded, stop := context.WithTimeout(ctx, drainTimeout)
+	defer stop()
+	if err := b.server.Shutdown(bounded); err != nil {
+		b.log.Warn().Err(err).Msg("connections were closed with requests unanswered")
+	}
+	for _, l := range b.listeners {
+		_ = l.Close() // the server did, unless it had not come to serve it
+	}
 }
 
 func (b *Broker) closeStore() {
@@ -56,9 +69,7 @@ func (b *Broker) abandon() {
 	for _, l := range b.listeners {
 		_ = l.Close() // may be closed by the server already
 	}
-	if b.stop != nil {
-		b.stop()
-	}
+	b.stop()
 	b.wg.Wait()
 	if b.groups != nil {
 		b.groups.Close()
@@ -68,6 +79,9 @@ func (b *Broker) abandon() {
 	}
 	if r := b.replication.Load(); r != nil {
 		r.Close()
+	}
+	if b.peers != nil {
+		b.peers.close()
 	}
 	if b.logs != nil {
 		if err := b.logs.Close(context.Background()); err != nil {

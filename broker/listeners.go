@@ -58,12 +58,14 @@ func (b *Broker) bind(ctx context.Context) error {
 	return nil
 }
 
-// serve starts to process requests on all listeners.
+// serve starts to process requests on all listeners. The inter-broker listener is spared the limits only if clients have another one
+// (SocketServer.ConnectionQuotas.protectedListener).
 func (b *Broker) serve() {
 	inter := b.cfg.Snapshot().InterBroker().Name
 	for _, l := range b.listeners {
+		privileged := l.name == inter && len(b.listeners) > 1
 		b.wg.Go(func() {
-			if err := b.server.Serve(l, wire.ListenerConfig{Name: l.name, Privileged: l.name == inter}); err != nil && !errors.Is(err, net.ErrClosed) {
+			if err := b.server.Serve(l, wire.ListenerConfig{Name: l.name, Privileged: privileged}); err != nil && !errors.Is(err, wire.ErrServerClosed) {
 				b.fail(fmt.Errorf("listener %s: %w", l.name, err))
 			}
 		})

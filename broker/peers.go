@@ -26,8 +26,9 @@ type peers struct {
 	cache    *metadata.Cache
 	timeout  time.Duration
 
-	mu    sync.Mutex
-	conns map[peerKey]*wire.Client
+	mu     sync.Mutex
+	conns  map[peerKey]*wire.Client
+	closed bool
 }
 
 type peerKey struct {
@@ -63,19 +64,13 @@ func (p *peers) request(ctx context.Context, addr, purpose string, apiVersions b
 	c := p.conns[key]
 	p.mu.Unlock()
 	if c == nil {
-		var err error
-		c, err = wire.Dial(ctx, wire.ClientConfig{Addr: addr, ClientID: p.clientID, Timeout: p.timeout, ApiVersions: apiVersions, Log: p.log})
+		opened, err := wire.Dial(ctx, wire.ClientConfig{Addr: addr, ClientID: p.clientID, Timeout: p.timeout, ApiVersions: apiVersions, Log: p.log})
 		if err != nil {
 			return nil, err
 		}
-		p.mu.Lock()
-		if other := p.conns[key]; other != nil {
-			c.Close()
-			c = other
-		} else {
-			p.conns[key] = c
+		if c, err = p.keep(key, opened); err != nil {
+			return nil, err
 		}
-		p.mu.Unlock()
 	}
 	resp, err := c.Request(ctx, req)
 	if err != nil {
@@ -83,6 +78,24 @@ func (p *peers) request(ctx context.Context, addr, purpose string, apiVersions b
 	}
 	return resp, err
 }
+
+// keep makes a new connection the shared one, unless another request was faster.
+func (p *peers) keep(key peerKey, c *wire.Client) (*wire.Client, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch other := p.conns[key]; {
+	case p.closed:
+		c.Close()
+		return nil, errPeersClosed
+	case other != nil:
+		c.Close()
+		return other, nil
+	}
+	p.conns[key] = c
+	return c, nil
+}
+
+var errPeersClosed = errors.New("this broker is stopping")
 
 func (p *peers) drop(key peerKey, c *wire.Client) {
 	p.mu.Lock()
@@ -96,6 +109,7 @@ func (p *peers) drop(key peerKey, c *wire.Client) {
 func (p *peers) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
 	for key, c := range p.conns {
 		c.Close()
 		delete(p.conns, key)

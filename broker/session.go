@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -20,10 +21,15 @@ import (
 // openStore chooses the metadata store. It is the only place that knows which one it is.
 func (b *Broker) openStore(dirs []string, meta storage.Meta) error {
 	s := b.cfg.Snapshot()
-	var err error
 	if !standalone(s) {
-		b.store, err = ensemble.New(b.ensembleConfig(s))
+		store, err := ensemble.New(b.ensembleConfig(s))
+		if err == nil {
+			b.store = store
+		}
 		return err
+	}
+	if err := os.MkdirAll(dirs[0], 0o755); err != nil {
+		return fmt.Errorf("log.dirs: %w", err)
 	}
 	path := filepath.Join(dirs[0], embeddedFile)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !b.opts.Adopt {
@@ -32,7 +38,13 @@ func (b *Broker) openStore(dirs []string, meta storage.Meta) error {
 				"or with --adopt to take the topics over into a standalone broker, or on another log.dirs", found, meta.ClusterID)
 		}
 	}
-	b.store, err = embedded.Open(embedded.Config{Path: path, OnFailure: b.fail, Log: b.opts.Levels.Logger("zkmeta")})
+	store, err := embedded.Open(embedded.Config{Path: path, OnFailure: b.fail, Log: b.opts.Levels.Logger("zkmeta")})
+	switch {
+	case errors.Is(err, embedded.ErrInUse):
+		return fmt.Errorf("the log directory is in use, is another broker running on it?: %w", err)
+	case err == nil:
+		b.store = store
+	}
 	return err
 }
 
@@ -40,11 +52,14 @@ func (b *Broker) openStore(dirs []string, meta storage.Meta) error {
 func (b *Broker) connect(ctx context.Context) error {
 	s := b.cfg.Snapshot()
 	timeout := s.ZooKeeperConnectionTimeoutMs()
-	bounded, stop := context.WithTimeout(ctx, time.Duration(timeout)*time.Millisecond)
+	bounded, stop := context.WithTimeout(ctx, millis(timeout))
 	defer stop()
 	session, err := b.store.Connect(bounded)
 	if err != nil {
-		return fmt.Errorf("connect to ZooKeeper at %s within %d ms: %w", config.Get(s, config.ZookeeperConnect), timeout, err)
+		if ctx.Err() != nil {
+			return err // it was not the time
+		}
+		return fmt.Errorf("zookeeper.connection.timeout.ms=%d has passed: %w", timeout, err)
 	}
 	b.session.Store(&sessionBox{session})
 	return zkmeta.EnsurePersistent(ctx, session)
@@ -85,23 +100,75 @@ func (b *Broker) identify(ctx context.Context, meta storage.Meta) (clusterID str
 	return clusterID, nil
 }
 
+// enter registers the broker, in a new session if the first one has ended meanwhile: logs may take long to recover.
+func (b *Broker) enter(ctx context.Context) error {
+	for {
+		err := b.register(ctx)
+		if ctx.Err() != nil || !errors.Is(err, zkmeta.ErrSessionExpired) {
+			return err
+		}
+		b.log.Warn().Err(err).Msg("metadata session expired before the broker was registered; opening a new one")
+		if err := b.connect(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // register writes this broker's znode and remembers its epoch. It waits for another owner of the id to go.
 func (b *Broker) register(ctx context.Context) error {
-	path := filepath.Join(logDirs(b.cfg.Snapshot())[0], sessionFile)
-	if text, err := os.ReadFile(path); err == nil && b.prevOwn == 0 {
-		b.prevOwn, _ = strconv.ParseInt(strings.TrimSpace(string(text)), 16, 64)
-	}
 	session := b.Session()
-	if err := os.WriteFile(path, []byte(strconv.FormatInt(session.ID(), 16)+"\n"), 0o644); err != nil {
-		return fmt.Errorf("remember the metadata session: %w", err)
-	}
+	b.recallSession(session.ID())
+	ctx = b.log.WithContext(ctx) // for what zkmeta has to say while it waits
 	epoch, err := zkmeta.Register(ctx, session, b.info(), b.prevOwn)
 	if err != nil {
-		return fmt.Errorf("register broker %d: %w", b.id, err)
+		return err
+	}
+	if err := b.freeController(ctx, session); err != nil {
+		b.log.Warn().Err(err).Msg("the controllership of this broker's last run stays until its session has expired")
 	}
 	b.prevOwn = session.ID()
 	b.epoch.Store(epoch)
 	return nil
+}
+
+// recallSession reads which session this broker had in its last life, and writes the present one down for the next. What belongs to the
+// former can be taken over at once, without it after the session timeout.
+func (b *Broker) recallSession(present int64) {
+	dir := b.onlineDir()
+	if dir == "" {
+		return
+	}
+	path := filepath.Join(dir, sessionFile)
+	if text, err := os.ReadFile(path); err == nil && b.prevOwn == 0 {
+		b.prevOwn, _ = strconv.ParseInt(strings.TrimSpace(string(text)), 16, 64)
+	}
+	if err := os.WriteFile(path, []byte(strconv.FormatInt(present, 16)+"\n"), 0o644); err != nil {
+		b.log.Warn().Err(err).Msg("the metadata session could not be written down; after a crash a restart waits for it to expire")
+	}
+}
+
+// freeController deletes /controller if this broker's last life left it, as the session's end would do. The check of the epoch's version makes
+// sure that nobody else is deposed: an election writes both.
+func (b *Broker) freeController(ctx context.Context, s zkmeta.Session) error {
+	if b.prevOwn == 0 {
+		return nil
+	}
+	_, epoch, err := s.Get(ctx, zkmeta.ControllerEpoch, nil)
+	if errors.Is(err, zkmeta.ErrNoNode) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stat, exists, err := s.Exists(ctx, zkmeta.Controller, nil)
+	if err != nil || !exists || stat.EphemeralOwner != b.prevOwn {
+		return err
+	}
+	_, err = s.Multi(ctx, zkmeta.CheckOp(zkmeta.ControllerEpoch, epoch.Version), zkmeta.DeleteOp(zkmeta.Controller, zkmeta.AnyVersion))
+	if errors.Is(err, zkmeta.ErrNoNode) || errors.Is(err, zkmeta.ErrBadVersion) {
+		return nil // it is gone, or another's
+	}
+	return err
 }
 
 // info is the registration, with the listeners as clients are to reach them.
@@ -135,12 +202,12 @@ func (b *Broker) followSession(ctx context.Context) {
 			return
 		case <-session.Expired():
 		}
-		b.log.Warn().Int64("session", session.ID()).Msg("metadata session expired; opening a new one")
+		b.log.Warn().Hex("session", sessionBytes(session)).Msg("metadata session expired; opening a new one")
 		b.controller.Resign()
 		b.replication.Load().ResignAll() // what the controller decided since is not known here
-		for ctx.Err() == nil {
+		for {
 			err := b.renew(ctx)
-			if err == nil {
+			if err == nil || ctx.Err() != nil {
 				break
 			}
 			b.log.Warn().Err(err).Msg("metadata session could not be renewed; trying again")
@@ -152,9 +219,11 @@ func (b *Broker) followSession(ctx context.Context) {
 	}
 }
 
+// renewPause is the wait before a request to the metadata store that failed is made again.
 const renewPause = time.Second
 
 func (b *Broker) renew(ctx context.Context) error {
+	b.Session().Close()
 	session, err := b.store.Connect(ctx)
 	if err != nil {
 		return err
@@ -165,6 +234,10 @@ func (b *Broker) renew(ctx context.Context) error {
 	}
 	b.controller.Start(session)
 	b.watchConfigs(ctx, session)
-	b.log.Info().Int64("session", session.ID()).Int64("broker_epoch", b.epoch.Load()).Msg("registered in a new metadata session")
+	b.reloadConfigs(ctx)
+	b.log.Info().Hex("session", sessionBytes(session)).Int64("broker_epoch", b.epoch.Load()).Msg("registered in a new metadata session")
 	return nil
 }
+
+// sessionBytes is a session's id for a log line, in hexadecimal as ZooKeeper prints it.
+func sessionBytes(s zkmeta.Session) []byte { return binary.BigEndian.AppendUint64(nil, uint64(s.ID())) }

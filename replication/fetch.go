@@ -231,7 +231,7 @@ func (pr *partitionRead) read(limit int32, minOne bool) {
 
 func (pr *partitionRead) tryRead(limit int32, minOne bool) error {
 	fp, req := pr.fp, pr.req
-	if fp.Topic == "" {
+	if fp.Topic == "" && req.Version >= 13 {
 		return fmt.Errorf("topic id %x: %w", fp.TopicID, kerr.UnknownTopicID)
 	}
 	p := fp.known

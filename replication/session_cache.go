@@ -92,7 +92,7 @@ func (c *SessionCache) Resolve(req *kmsg.FetchRequest) (*FetchContext, int16) {
 	fc.cache = c
 	fc.req.privileged = ReplicaOf(req) >= 0
 	fc.req.byID = req.Version >= 13
-	if req.SessionEpoch > 0 && req.Version >= 7 {
+	if req.SessionEpoch != 0 && req.SessionEpoch != -1 && req.Version >= 7 {
 		if code := fc.resolve(req); code != 0 {
 			fc.Release()
 			return nil, code

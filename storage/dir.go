@@ -29,6 +29,9 @@ type logDir struct {
 	recovered    atomic.Bool              // some log was recovered and not flushed since
 	loadedHW     map[TopicPartition]int64 // replication-offset-checkpoint as found
 
+	cleanMu sync.Mutex               // before ckptMu
+	cleaned map[TopicPartition]int64 // cleaner-offset-checkpoint
+
 	ckptMu  sync.Mutex // one checkpoint at a time
 	written map[string][sha256.Size]byte
 }
@@ -100,7 +103,23 @@ func (d *logDir) writeOffsetsLocked(name string, offsets map[TopicPartition]int6
 }
 
 func (d *logDir) checkpointRecoveryPoints() error {
-	return d.writeCheckpoint(recoveryPointFileName, func(l *Log) (int64, bool) { return l.recoveryPoint.Load(), true })
+	return d.writeCheckpoint(recoveryPointFileName, func(l *Log) (int64, bool) {
+		point := l.recoveryPoint.Load()
+		l.writtenPoint = point
+		return point, true
+	})
+}
+
+// lowerRecoveryPoint brings a log's recovery point down to at most point, also on disk.
+func (d *logDir) lowerRecoveryPoint(l *Log, point int64) error {
+	d.ckptMu.Lock()
+	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), point))
+	write := l.writtenPoint > point
+	d.ckptMu.Unlock()
+	if !write {
+		return nil
+	}
+	return d.checkpointRecoveryPoints()
 }
 
 // checkpointStarts writes the log starts that the segments' names do not tell.

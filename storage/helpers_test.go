@@ -305,3 +305,10 @@ func mustAppend(t testing.TB, l *Log, p []byte) AppendInfo {
 	}
 	return info
 }
+
+// setOffset makes a batch as a leader elsewhere would send it.
+func setOffset(p []byte, off int64) {
+	v := batch.View(p)
+	v.SetBaseOffset(off)
+	v.SetLeaderEpoch(0)
+}

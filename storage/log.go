@@ -36,6 +36,7 @@ type Log struct {
 
 	durable       atomic.Int64 // everything below is on disk
 	recoveryPoint atomic.Int64 // the same, with indexes: recovery need not look below it
+	writtenPoint  int64        // the recovery point that the checkpoint on disk has, at most; guarded by logDir.ckptMu
 	onDurable     atomic.Pointer[func()]
 	commitQueued  atomic.Bool // waiting in flusher.commits
 	flushQueued   atomic.Bool // waiting in flusher.flushes
@@ -55,7 +56,7 @@ type Log struct {
 	unwrittenEpoch bool    // and so is leader-epoch-checkpoint, before the first record of the epoch
 	unsyncedName   bool    // nor the directory's own name
 	unsyncedDir    bool    // nor some name in it
-	cleaning       bool    // the cleaner is at work: see cleaner.go
+	truncations    uint64  // counted for the cleaner, which must not undo one
 
 	flushMu sync.Mutex // one flush at a time. Order: flushMu, mu
 }

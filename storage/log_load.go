@@ -337,6 +337,7 @@ var noneAborted = []abortedTxn{}
 // findEnd determines the log end, by recovery if the last stop was not clean or if something is not as a clean stop leaves it.
 func (l *Log) findEnd(o *loadOptions, files dirFiles) error {
 	l.recoveryPoint.Store(o.recoveryPoint)
+	l.writtenPoint = o.recoveryPoint
 	why, from := error(nil), o.recoveryPoint
 	if o.clean {
 		if why = l.checkTxnIndexes(files); why == nil {

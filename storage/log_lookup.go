@@ -208,24 +208,9 @@ func (l *Log) AbortedTxns(from, to int64) []AbortedTxn {
 // the list, the reader must not get the records.
 func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {
 	var all []abortedTxn
-	err := l.stable(func() error {
-		all = all[:0]
-		segs := l.segmentList()
-		for i := floorSegment(segs, from); i < len(segs); i++ {
-			list, err := segs[i].abortedTxns()
-			if err != nil {
-				return err
-			}
-			for _, a := range list {
-				if a.lastOffset >= from && a.firstOffset < to {
-					all = append(all, a)
-				}
-				if a.lastStableOffset >= to {
-					return nil
-				}
-			}
-		}
-		return nil
+	err := l.stable(func() (err error) {
+		all, err = l.abortedIn(from, to)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -236,4 +221,24 @@ func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {
 	}
 	slices.SortFunc(out, func(a, b AbortedTxn) int { return int(min(max(a.FirstOffset-b.FirstOffset, -1), 1)) })
 	return out, nil
+}
+
+// abortedIn lists the aborted transactions that have something in [from, to), by segment and marker.
+func (l *Log) abortedIn(from, to int64) (all []abortedTxn, err error) {
+	segs := l.segmentList()
+	for i := floorSegment(segs, from); i < len(segs); i++ {
+		list, err := segs[i].abortedTxns()
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list {
+			if a.lastOffset >= from && a.firstOffset < to {
+				all = append(all, a)
+			}
+			if a.lastStableOffset >= to {
+				return all, nil
+			}
+		}
+	}
+	return all, nil
 }

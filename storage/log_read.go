@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -31,14 +30,12 @@ func (l *Log) Read(offset int64, maxBytes int, upTo int64, minOneBatch bool) (*R
 // stableGeneration begins a lock-free look at the log: what was seen counts if generation is still the same afterwards. It
 // waits for a truncation under way.
 func (l *Log) stableGeneration() uint32 {
-	for {
-		if g := l.generation.Load(); g&1 == 0 {
-			return g
-		}
-		l.mu.Lock()
-		l.mu.Unlock() //nolint:staticcheck // the truncation holds it
-		runtime.Gosched()
+	if g := l.generation.Load(); g&1 == 0 {
+		return g
 	}
+	l.mu.Lock() // which the truncation holds
+	defer l.mu.Unlock()
+	return l.generation.Load()
 }
 
 // readFailed takes the directory offline for an error of reading that neither the arguments nor the contents explain.

@@ -28,7 +28,8 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset < l.segmentList()[0].base {
 		return l.truncateFully(offset)
 	}
-	return l.change(offset, func() error { return l.truncateLocked(offset) })
+	segs := l.segmentList()
+	return l.change(offset, segs[floorSegment(segs, offset)].base, func() error { return l.truncateLocked(offset) })
 }
 
 // TruncateFullyTo drops all records and makes offset the start and the end of the log.
@@ -42,20 +43,18 @@ func (l *Log) TruncateFullyTo(offset int64) error {
 }
 
 func (l *Log) truncateFully(offset int64) error {
-	return l.change(offset, func() error { return l.startAnewLocked(offset) })
+	return l.change(offset, offset, func() error { return l.startAnewLocked(offset) })
 }
 
-// change runs a truncation to an offset: the recovery point on disk first, since recovery trusts what lies below it; then the change itself, with
-// lock-free readers told to look again. The caller holds flushMu: no flush may end meanwhile and promise what is no longer there.
-func (l *Log) change(offset int64, truncate func() error) error {
+// change runs a truncation to an offset, after which the log ends at least at least: the recovery point on disk first, since recovery trusts what
+// lies below it and new records will lie there soon; then the change itself, with lock-free readers told to look again. The caller
+// holds flushMu: no flush may end meanwhile and promise what is no longer there.
+func (l *Log) change(offset, least int64, truncate func() error) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if l.recoveryPoint.Load() > offset {
-		l.recoveryPoint.Store(offset)
-		if err := l.dir.checkpointRecoveryPoints(); err != nil {
-			return err
-		}
+	if err := l.dir.lowerRecoveryPoint(l, least); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,10 +62,19 @@ func (l *Log) change(offset int64, truncate func() error) error {
 		return err
 	}
 	l.abortCleaningLocked()
+	if l.dir.cleanedTo(l.tp) > least {
+		if err := l.dir.setCleanedTo(l.tp, least); err != nil {
+			return err
+		}
+	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
+	start := l.start.Load()
 	if err := truncate(); err != nil {
 		return l.failed(fmt.Sprintf("truncate to %d", offset), err)
+	}
+	if l.start.Load() < start {
+		return l.dir.checkpointStarts() // or a restart would hide what is appended below the old one
 	}
 	return nil
 }

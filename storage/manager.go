@@ -214,6 +214,9 @@ func (m *Manager) Delete(tp TopicPartition) error {
 		m.configMu.Unlock()
 	}
 	l.dir.logCount.Add(-1)
+	if err := l.dir.setCleanedTo(tp, -1); err != nil {
+		return err
+	}
 	delay := time.Duration(l.cfg.Load().FileDeleteDelayMs) * time.Millisecond
 	m.remover.after(delay, func() error {
 		if l.dir.offline() != nil {

@@ -17,8 +17,8 @@ func (m *Manager) closeDirs(ctx context.Context) error {
 	var mu sync.Mutex
 	var errs []error
 	each(len(m.dirs), m.dirs, func(d *logDir) {
-		err := d.close(ctx)
-		if err != nil {
+		failed := d.offline() != nil // reported when it failed
+		if err := d.close(ctx); err != nil && !failed {
 			mu.Lock()
 			errs = append(errs, err)
 			mu.Unlock()
@@ -66,7 +66,7 @@ func (d *logDir) closeLogs(ctx context.Context) error {
 			logs = append(logs, l)
 		}
 	})
-	each(max(d.m.cfg.RecoveryThreadsPerDir, 2), logs, func(l *Log) {
+	each(d.m.threads(max(d.m.cfg.RecoveryThreadsPerDir, 2)), logs, func(l *Log) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -148,7 +148,7 @@ func (m *Manager) load(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, list := range jobs {
 		wg.Go(func() {
-			threads := max(m.cfg.RecoveryThreadsPerDir, min(4, runtime.GOMAXPROCS(0)))
+			threads := m.threads(max(m.cfg.RecoveryThreadsPerDir, min(4, runtime.GOMAXPROCS(0))))
 			each(threads, list, func(j loadJob) {
 				defer done.Add(1)
 				if ctx.Err() != nil || j.dir.offline() != nil {
@@ -171,6 +171,14 @@ func (m *Manager) load(ctx context.Context) error {
 	}
 	m.log.Info().Int64("logs", m.logs.count.Load()).Dur("took_ms", time.Since(start)).Msg("loaded the logs")
 	return nil
+}
+
+// threads is how many goroutines to use: n, or one in tests that must repeat exactly.
+func (m *Manager) threads(n int) int {
+	if m.cfg.manual {
+		return 1
+	}
+	return n
 }
 
 // loadOne loads a log. Only errors that must stop the broker are returned; others take the directory offline.
@@ -223,6 +231,9 @@ func (d *logDir) listLogs() ([]loadJob, error) {
 		return nil, err
 	}
 	if d.loadedHW, err = d.readCheckpoint(highWatermarkFileName); err != nil {
+		return nil, err
+	}
+	if d.cleaned, err = d.readCheckpoint(cleanerOffsetsFileName); err != nil {
 		return nil, err
 	}
 	entries, err := d.m.cfg.FS.ReadDir(d.path)

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -65,11 +67,16 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 			if err != nil {
 				failed = err
 				a.produceError(c, resp, p, rt.Topic, err)
+				if logStartIsTold(p.ErrorCode) && app.Partition != nil {
+					p.LogStartOffset = app.LogStartOffset
+				}
 				continue
 			}
 			t.Topic = app.Partition.Topic() // the frame's own string ends with this call
 			p.BaseOffset, p.LogAppendTime, p.LogStartOffset = app.FirstOffset, app.LogAppendTime, app.LogStartOffset
-			s.apps, s.at = append(s.apps, app), append(s.at, p)
+			if app.FirstOffset >= 0 { // else there was nothing to append
+				s.apps, s.at = append(s.apps, app), append(s.at, p)
+			}
 		}
 		if t.Topic == "" {
 			t.Topic = strings.Clone(rt.Topic)
@@ -104,7 +111,19 @@ func (p *pendingProduce) Finish() kmsg.Response {
 	return p.resp
 }
 
-// append checks what depends on the request's version and hands the records to the partition.
+// logStartIsTold says whether the answer of a partition that refused the records has its log start offset; with the other
+// errors it is -1 (ReplicaManager.appendToLocalLog).
+func logStartIsTold(code int16) bool {
+	switch code {
+	case kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.MessageTooLarge.Code, kerr.RecordListTooLarge.Code,
+		kerr.CorruptMessage.Code, kerr.KafkaStorageError.Code:
+		return false
+	}
+	return true
+}
+
+// append checks what depends on the request's version and hands the records to the partition. With an error, the result has the
+// partition and its log start offset if it was the partition that refused the records.
 func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *kmsg.ProduceRequestTopicPartition) (replication.Appended, error) {
 	none := replication.Appended{}
 	if req.Acks < -1 || req.Acks > 1 {
@@ -118,39 +137,83 @@ func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *k
 		return none, err
 	}
 	records := rp.Records
-	if _, magic, perr := batch.PeekSize(records); req.Version < 3 && (perr != nil || magic < 2) {
-		records, err = batch.Upconvert(records, batch.UpconvertOptions{})
-		if err != nil {
+	switch size, magic, perr := batch.PeekSize(records); {
+	case req.Version < 3 && records != nil && (errors.Is(perr, batch.ErrTruncated) || perr == nil && size > len(records)):
+		// No whole message: Kafka drops what is cut, and appends nothing.
+		return replication.Appended{Partition: p, AppendInfo: storage.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTime: -1}}, nil
+	case req.Version < 3 && (perr != nil || magic < 2):
+		if records, err = batch.Upconvert(records, batch.UpconvertOptions{}); err != nil {
 			return none, recordsError(err)
 		}
-	} else if req.Version >= 3 {
-		if err := checkRecords(records, req.Version); err != nil {
+	default:
+		if records, err = oneBatch(records, req); err != nil {
 			return none, err
 		}
 	}
-	return p.AppendAsLeader(records, req.Acks, storage.OriginClient)
+	app, err := p.AppendAsLeader(records, req.Acks, storage.OriginClient)
+	if err != nil {
+		app = replication.Appended{Partition: p, AppendInfo: storage.AppendInfo{LogStartOffset: p.Log().StartOffset()}}
+	}
+	return app, err
 }
 
 // adminClientID may write to internal topics (kafka.server.KafkaApis, AdminUtils.ADMIN_CLIENT_ID).
 const adminClientID = "__admin_client"
 
-// checkRecords wants one batch of magic 2, as every Produce from version 3 has.
-func checkRecords(records []byte, version int16) error {
+// oneBatch wants one batch of magic 2, as every Produce from version 3 has, and cuts off what follows it and is no batch
+// (ProduceRequest.validateRecords, ByteBufferLogInputStream).
+func oneBatch(records []byte, req *kmsg.ProduceRequest) (batch.View, error) {
+	whole, err := wholeBatch(records)
+	if err != nil {
+		return nil, err
+	}
+	if !whole || records[magicOffset] != 2 {
+		return nil, fail(kerr.InvalidRecord, "Produce requests with version "+itoa(req.Version)+" are only allowed to contain record batches with magic version 2")
+	}
 	v, rest, err := batch.Next(records)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", kerr.CorruptMessage, err)
+	}
+	another, err := wholeBatch(rest)
 	switch {
-	case errors.Is(err, batch.ErrTruncated) && len(records) > batch.HeaderSize:
-		return recordsError(err)
 	case err != nil:
-		return fail(kerr.InvalidRecord, "Produce requests with version "+itoa(version)+" are only allowed to contain record batches with magic version 2")
-	case len(rest) > 0:
-		return fail(kerr.InvalidRecord, "Produce requests with version "+itoa(version)+" are only allowed to contain exactly one record batch per partition")
-	case v.Codec() == batch.Zstd && version < 7:
-		return fail(kerr.UnsupportedCompressionType, "Produce requests with version "+itoa(version)+" are not allowed to use ZStandard compression")
+		return nil, fmt.Errorf("%w: after the first batch: %v", kerr.CorruptMessage, err)
+	case another:
+		return nil, fail(kerr.InvalidRecord, "Produce requests with version "+itoa(req.Version)+" are only allowed to contain exactly one record batch per partition")
+	case v.Codec() == batch.Zstd && req.Version >= 3 && req.Version < 7:
+		return nil, fail(kerr.UnsupportedCompressionType, "Produce requests with version "+itoa(req.Version)+" are not allowed to use ZStandard compression")
+	case v.IsTransactional() && req.TransactionID == nil:
+		return nil, kerr.TransactionalIDAuthorizationFailed // what Kafka says when the request names no transactional id
 	case v.IsTransactional():
 		// The transaction coordinator is not part of this broker: no transaction can be open.
-		return fail(kerr.InvalidTxnState, "transactions are not served by this broker")
+		return nil, fail(kerr.InvalidTxnState, "transactions are not served by this broker")
 	}
-	return nil
+	return v, nil
+}
+
+// Where every format since magic 0 has its length and its magic.
+const (
+	lengthOffset = 8
+	magicOffset  = 16
+)
+
+// minMessage is the length of the smallest message behind its offset and length (LegacyRecord.RECORD_OVERHEAD_V0).
+const minMessage = 14
+
+// wholeBatch says whether b begins with a whole batch or message of any magic. Errors: CORRUPT_MESSAGE for a length or magic that
+// no format has.
+func wholeBatch(b []byte) (bool, error) {
+	if len(b) <= magicOffset {
+		return false, nil
+	}
+	size, magic := int32(binary.BigEndian.Uint32(b[lengthOffset:])), int8(b[magicOffset])
+	if size < minMessage {
+		return false, fail(kerr.CorruptMessage, fmt.Sprintf("Record size %d is less than the minimum record overhead (%d)", size, minMessage))
+	}
+	if magic < 0 || magic > 2 {
+		return false, fail(kerr.CorruptMessage, fmt.Sprintf("Invalid magic found in record: %d", magic))
+	}
+	return int64(size) <= int64(len(b))-batch.LogOverhead, nil
 }
 
 // recordsError gives an undecodable message set its code.
@@ -173,6 +236,10 @@ func (a *API) produceError(c *wire.Call, resp *kmsg.ProduceResponse, p *kmsg.Pro
 		for _, e := range re.Errors {
 			p.ErrorRecords = append(p.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{RelativeOffset: e.BatchIndex, ErrorMessage: &e.Message})
 		}
+	}
+	var ae *apiError
+	if p.ErrorCode == kerr.CorruptMessage.Code && errors.As(err, &ae) {
+		p.ErrorMessage = &ae.message
 	}
 	if p.ErrorCode == kerr.NotLeaderForPartition.Code && resp.Version >= 10 {
 		a.leaderHint(c, topic, p.Partition, func(leader, epoch int32) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync"
 	"time"
@@ -114,9 +115,12 @@ func (a *API) fetchPartition(c *wire.Call, s *fetchScratch, ask *replication.Fet
 	}
 	if r.Records != nil {
 		p.Records = r.Records
-		if version < 10 {
-			a.oldFormat(s, ask, &p)
-		}
+	}
+	if version < 10 && r.Err == nil {
+		a.oldFormat(s, ask, &p)
+	}
+	if noAbortedList(p.ErrorCode) && p.Aborted == nil {
+		p.Aborted = []wire.AbortedTxn{}
 	}
 	if r.LeaderID >= 0 && version >= 16 {
 		p.CurrentLeader = &wire.LeaderIDEpoch{LeaderID: r.LeaderID, LeaderEpoch: r.LeaderEpoch}
@@ -189,10 +193,14 @@ func (a *API) oldFormat(s *fetchScratch, ask *replication.FetchPartition, p *wir
 		if s.req.Version < 2 {
 			magic = 0
 		}
+		if p.Records == nil {
+			return
+		}
 		records := make([]byte, p.Records.Len())
 		_, err := p.Records.ReadAt(records, 0)
 		if err == nil {
 			records, err = batch.Downconvert(records, magic)
+			records = skipMessages(records, ask.FetchOffset)
 		}
 		if err != nil {
 			refuse(p, a.code(err))
@@ -203,8 +211,33 @@ func (a *API) oldFormat(s *fetchScratch, ask *replication.FetchPartition, p *wir
 	}
 }
 
+// skipMessages drops plain messages below an offset from the front of a message set, as Kafka does when it converts a batch that
+// begins before the offset asked for (RecordsUtil.downConvert). A compressed message is not taken apart.
+func skipMessages(set []byte, offset int64) []byte {
+	for {
+		size, magic, err := batch.PeekSize(set)
+		if err != nil || size > len(set) || magic > 1 || set[magicOffset+1]&7 != 0 || int64(binary.BigEndian.Uint64(set)) >= offset {
+			return set
+		}
+		set = set[size:]
+	}
+}
+
+// noAbortedList says whether an error comes with an empty list of aborted transactions in place of a null one: those that Kafka
+// finds before it reads the log, or after it.
+func noAbortedList(code int16) bool {
+	switch code {
+	case kerr.UnknownTopicOrPartition.Code, kerr.UnknownTopicID.Code, kerr.InconsistentTopicID.Code,
+		kerr.UnsupportedCompressionType.Code, kerr.UnsupportedVersion.Code:
+		return true
+	}
+	return false
+}
+
 func refuse(p *wire.FetchPartition, code int16) {
-	p.Records.Release()
+	if p.Records != nil {
+		p.Records.Release()
+	}
 	p.Records = nil
 	p.ErrorCode = code
 	p.HighWatermark, p.LastStableOffset, p.LogStartOffset = -1, -1, -1

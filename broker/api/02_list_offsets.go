@@ -14,7 +14,7 @@ import (
 //
 // Errors, per partition: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH,
 // OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE below v5), UNSUPPORTED_VERSION for a special timestamp above the version,
-// INVALID_REQUEST for a partition named twice, KAFKA_STORAGE_ERROR.
+// INVALID_REQUEST for a partition named twice (not in v0), KAFKA_STORAGE_ERROR.
 func listOffsets(a *API, _ *wire.Call, req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) error {
 	seen := make(map[topicPartition]int)
 	for _, t := range req.Topics {
@@ -30,7 +30,7 @@ func listOffsets(a *API, _ *wire.Call, req *kmsg.ListOffsetsRequest, resp *kmsg.
 			r := &resp.Topics[i].Partitions[j]
 			r.Default()
 			r.Partition = p.Partition
-			if seen[topicPartition{t.Topic, p.Partition}] > 1 {
+			if req.Version > 0 && seen[topicPartition{t.Topic, p.Partition}] > 1 {
 				r.ErrorCode = kerr.InvalidRequest.Code
 				continue
 			}
@@ -52,6 +52,9 @@ func (a *API) listOffset(req *kmsg.ListOffsetsRequest, topic string, p kmsg.List
 		return err
 	}
 	if req.Version == 0 {
+		if p.Timestamp < earliestTimestamp {
+			return kerr.UnsupportedVersion
+		}
 		r.OldStyleOffsets, err = part.LegacyOffsets(p.Timestamp, int(p.MaxNumOffsets), req.ReplicaID)
 		return err
 	}
@@ -67,6 +70,9 @@ func (a *API) listOffset(req *kmsg.ListOffsetsRequest, topic string, p kmsg.List
 	}
 	return err
 }
+
+// earliestTimestamp asks for the log start; lower ones have a meaning from version 7 on.
+const earliestTimestamp = -2
 
 // debugReplica may read from a replica that does not lead (Request.DebuggingConsumerId).
 const debugReplica = -2

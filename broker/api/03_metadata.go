@@ -59,8 +59,15 @@ func describeMetadata(a *API, c *wire.Call, req *kmsg.MetadataRequest, resp *kms
 	}
 	create := (req.Version < 4 || req.AllowAutoTopicCreation) && config.Get(a.Config.Snapshot(), config.AutoCreateTopicsEnable)
 	resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(req.Topics))
+	seen := make(map[string]bool, len(req.Topics))
 	for i := range req.Topics {
 		rt := &req.Topics[i]
+		if rt.Topic != nil && rt.TopicID == [16]byte{} {
+			if seen[*rt.Topic] {
+				continue // Kafka answers once for a name
+			}
+			seen[*rt.Topic] = true
+		}
 		t, err := findTopic(s, rt, req.Version)
 		switch {
 		case t != nil:
@@ -76,6 +83,9 @@ func describeMetadata(a *API, c *wire.Call, req *kmsg.MetadataRequest, resp *kms
 		}
 		none := kmsg.NewMetadataResponseTopic()
 		none.ErrorCode, none.Topic, none.TopicID = a.code(err), rt.Topic, rt.TopicID
+		if none.ErrorCode == kerr.UnknownTopicID.Code {
+			none.Topic = nil
+		}
 		if rt.Topic != nil {
 			none.IsInternal = isInternal(*rt.Topic)
 		} else if req.Version < 12 {

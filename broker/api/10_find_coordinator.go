@@ -1,8 +1,6 @@
 package api
 
 import (
-	"fmt"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -14,6 +12,7 @@ import (
 const (
 	groupCoordinator       = 0
 	transactionCoordinator = 1
+	shareCoordinator       = 2
 )
 
 // FindCoordinator, versions 0-6. v1: coordinator type. v3: flexible. v4: many keys (KIP-699). v5, v6: as v4.
@@ -47,11 +46,9 @@ func (a *API) coordinatorOf(c *wire.Call, kind int8, key string) kmsg.FindCoordi
 	r := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: -1, Port: -1, ErrorMessage: new(string)}
 	id, host, port, err := a.findGroupCoordinator(c, kind, key)
 	if err != nil {
-		code := a.code(err)
-		r.ErrorCode = code
-		if code != kerr.CoordinatorNotAvailable.Code { // Kafka sends an empty text with that one
-			text := err.Error()
-			r.ErrorMessage = &text
+		r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err)
+		if r.ErrorCode == kerr.CoordinatorNotAvailable.Code { // Kafka sends an empty text with that one
+			r.ErrorMessage = new(string)
 		}
 		return r
 	}
@@ -64,8 +61,16 @@ func (a *API) findGroupCoordinator(c *wire.Call, kind int8, key string) (id int3
 	case groupCoordinator:
 	case transactionCoordinator:
 		return 0, "", 0, fail(kerr.InvalidRequest, "transactions are not served by this broker")
+	case shareCoordinator:
+		if c.Header.Version >= 6 {
+			return 0, "", 0, kerr.CoordinatorNotAvailable // there is none without KRaft
+		}
+		if c.Header.Version >= 4 {
+			return 0, "", 0, fail(kerr.InvalidRequest, "")
+		}
+		return 0, "", 0, fail(kerr.InvalidRequest, invalidRequestText)
 	default:
-		return 0, "", 0, fail(kerr.InvalidRequest, fmt.Sprintf("coordinator type %d is not served by this broker", kind))
+		return 0, "", 0, fail(kerr.InvalidRequest, invalidRequestText)
 	}
 	s := a.Cache.Load()
 	t := s.Topics[offsetsTopic]

@@ -30,7 +30,7 @@ func createTopics(a *API, c *wire.Call, req *kmsg.CreateTopicsRequest, resp *kms
 	for i := range req.Topics {
 		rt, r := &req.Topics[i], &resp.Topics[i]
 		r.Default()
-		r.Topic = rt.Topic
+		r.Topic, r.Configs = rt.Topic, []kmsg.CreateTopicsResponseTopicConfig{} // null stands for configs that must not be seen
 		switch {
 		case !a.Controller.IsActive():
 			r.ErrorCode = kerr.NotController.Code
@@ -64,9 +64,10 @@ func createTopics(a *API, c *wire.Call, req *kmsg.CreateTopicsRequest, resp *kms
 				return planned[i].name, len(planned[i].assignment)
 			},
 			func(i int) {
-				resp.Topics[i].Default()
-				resp.Topics[i].Topic = planned[i].name
-				resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = a.codeAndMessage(fail(kerr.RequestTimedOut, "Request timed out."))
+				r := &resp.Topics[i]
+				r.Default()
+				r.Topic, r.TopicID, r.Configs = planned[i].name, planned[i].id, []kmsg.CreateTopicsResponseTopicConfig{}
+				r.ErrorCode = kerr.RequestTimedOut.Code
 			})
 	}
 	return nil
@@ -84,10 +85,13 @@ func (a *API) planRequested(c *wire.Call, rt *kmsg.CreateTopicsRequestTopic) (*n
 		}
 	}
 	configs := make(map[string]*string, len(rt.Configs))
+	var nulls []string
 	for _, kv := range rt.Configs {
-		configs[kv.Name] = kv.Value
+		if configs[kv.Name] = kv.Value; kv.Value == nil {
+			nulls = append(nulls, kv.Name)
+		}
 	}
-	return a.plan(c.Context(), rt.Topic, int(rt.NumPartitions), int(rt.ReplicationFactor), given, configs)
+	return a.plan(c.Context(), rt.Topic, int(rt.NumPartitions), int(rt.ReplicationFactor), given, configs, nulls)
 }
 
 func (a *API) describeNewTopic(r *kmsg.CreateTopicsResponseTopic, t *newTopic, req *kmsg.CreateTopicsRequest) {

@@ -14,7 +14,7 @@ import (
 	"ottla/zkmeta"
 )
 
-// DeleteTopics, versions 0-6, served by the controller. v4: flexible. v5: messages. v6: by name or topic id (KIP-516).
+// DeleteTopics, versions 0-6, served by the controller. v4: flexible. v5: messages, which stay null as Kafka's do on ZooKeeper. v6: by name or topic id (KIP-516).
 //
 // The answer waits until the topic is gone from the metadata cache and its name is free again, at most the request's timeout. (Kafka's
 // does not wait for the second: there, creating the topic again right away fails.)
@@ -33,27 +33,23 @@ func deleteTopics(a *API, c *wire.Call, req *kmsg.DeleteTopicsRequest, resp *kms
 	refused := a.deletionRefused(req.Version, asked)
 	deleting := make([]string, len(asked))
 	s := a.Cache.Load()
-	seen := make(map[string]bool, len(asked))
 	var g errgroup.Group
 	g.SetLimit(parallelWrites)
 	for i := range asked {
 		r := &resp.Topics[i]
 		r.Topic, r.TopicID = asked[i].Topic, asked[i].TopicID
 		if refused != nil {
-			r.ErrorCode, r.ErrorMessage = a.codeAndMessage(refused)
+			r.ErrorCode = a.code(refused)
 			continue
 		}
 		name, err := topicToDelete(s, asked[i])
-		if err == nil && seen[name] {
-			err = fail(kerr.InvalidRequest, "The provided topic name or topic id maps to a topic that is named twice.")
-		}
 		if err != nil {
-			r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err)
+			r.ErrorCode = a.code(err)
 			continue
 		}
-		seen[name], r.Topic = true, &name
+		r.Topic = &name
 		g.Go(func() error {
-			if r.ErrorCode, r.ErrorMessage = a.codeAndMessage(zkmeta.MarkTopicDeleted(c.Context(), a.Session(), name)); r.ErrorCode == 0 {
+			if r.ErrorCode = a.code(zkmeta.MarkTopicDeleted(c.Context(), a.Session(), name)); r.ErrorCode == 0 {
 				deleting[i] = name
 			}
 			return nil
@@ -108,7 +104,7 @@ func (a *API) awaitDeletion(ctx context.Context, timeout time.Duration, deleting
 			err = a.awaitNoNode(ctx, zkmeta.Topic(name))
 		}
 		if err != nil || timeout <= 0 {
-			resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = a.codeAndMessage(fail(kerr.RequestTimedOut, "The request timed out."))
+			resp.Topics[i].ErrorCode = kerr.RequestTimedOut.Code
 		}
 	}
 }

@@ -27,7 +27,9 @@ func describeConfigs(a *API, _ *wire.Call, req *kmsg.DescribeConfigsRequest, res
 			names = nil
 		}
 		entries, err := a.describeResource(rr.ResourceType, rr.ResourceName, names)
-		r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err)
+		if r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err); err == nil || r.ErrorCode == kerr.UnknownTopicOrPartition.Code {
+			r.ErrorMessage = new(string) // Kafka's is empty here, not null
+		}
 		for _, e := range entries {
 			r.Configs = append(r.Configs, describeEntry(e, req))
 		}
@@ -61,7 +63,10 @@ func (a *API) describeResource(kind kmsg.ConfigResourceType, name string, names 
 		}
 		return a.loggerEntries(names), nil
 	}
-	return nil, fail(kerr.InvalidRequest, "Unsupported resource type: "+itoa(int(kind)))
+	if kind == kmsg.ConfigResourceTypeClientMetrics {
+		return nil, fail(kerr.InvalidRequest, "Config type client-metrics is only supported on KRaft clusters")
+	}
+	return nil, fail(kerr.InvalidRequest, invalidRequestText)
 }
 
 // checkBrokerName wants this broker's id: clients send the configs of a broker to that broker.

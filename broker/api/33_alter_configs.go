@@ -44,15 +44,19 @@ func (a *API) alterConfigs(ctx context.Context, r configResource, changes []conf
 	case kmsg.ConfigResourceTypeBroker:
 		return a.alterBrokerConfigs(ctx, r.name, changes, replace, validateOnly)
 	case kmsg.ConfigResourceTypeBrokerLogger:
-		if replace {
-			return fail(kerr.InvalidRequest, "Log levels are changed by IncrementalAlterConfigs only")
+		if !replace { // AlterConfigs does not know this type
+			return a.alterLevels(r.name, changes, validateOnly)
 		}
-		return a.alterLevels(r.name, changes, validateOnly)
+	case kmsg.ConfigResourceTypeClientMetrics:
+		return fail(kerr.InvalidRequest, "AlterConfigs is only supported for topics and brokers, but resource type is CLIENT_METRICS")
 	}
-	return fail(kerr.InvalidRequest, "Unsupported resource type: "+itoa(int(r.kind)))
+	return fail(kerr.InvalidRequest, "Unknown resource type "+itoa(int(r.kind)))
 }
 
 func (a *API) alterTopicConfigs(ctx context.Context, topic string, changes []config.Change, replace, validateOnly bool) error {
+	if topic == "" {
+		return fail(kerr.InvalidRequest, "Default topic resources are not allowed.")
+	}
 	if a.Cache.Load().Topics[topic] == nil {
 		return fail(kerr.UnknownTopicOrPartition, "The topic '"+topic+"' does not exist.")
 	}
@@ -72,10 +76,22 @@ func (a *API) alterTopicConfigs(ctx context.Context, topic string, changes []con
 	return zkmeta.ChangeTopicConfig(ctx, a.Session(), topic, next)
 }
 
+// checkNodeName is checkBrokerName in the words of requests that alter.
+func (a *API) checkNodeName(name, unexpected string) error {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return fail(kerr.InvalidRequest, "Node id must be an integer, but it is: "+name)
+	}
+	if int32(id) != a.BrokerID {
+		return fail(kerr.InvalidRequest, unexpected)
+	}
+	return nil
+}
+
 func (a *API) alterBrokerConfigs(ctx context.Context, name string, changes []config.Change, replace, validateOnly bool) error {
 	entity, perBroker := zkmeta.DefaultEntity, name != ""
 	if perBroker {
-		if err := a.checkBrokerName(name, fmt.Sprintf("expected %d, but received", a.BrokerID)); err != nil {
+		if err := a.checkNodeName(name, fmt.Sprintf("Unexpected broker id, expected %d, but received %s", a.BrokerID, name)); err != nil {
 			return err
 		}
 		entity = strconv.Itoa(int(a.BrokerID))

@@ -54,7 +54,7 @@ func createPartitions(a *API, c *wire.Call, req *kmsg.CreatePartitionsRequest, r
 				return req.Topics[i].Topic, int(req.Topics[i].Count)
 			},
 			func(i int) {
-				resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = a.codeAndMessage(fail(kerr.RequestTimedOut, "Request timed out."))
+				resp.Topics[i].ErrorCode = kerr.RequestTimedOut.Code
 			})
 	}
 	return nil
@@ -108,11 +108,11 @@ func givenPartitions(rt *kmsg.CreatePartitionsRequestTopic, have map[int32][]int
 	added := make(map[int32][]int32, len(rt.Assignment))
 	var unknown []int32
 	for i, as := range rt.Assignment {
+		if len(as.Replicas) == 0 {
+			return nil, fail(kerr.InvalidReplicaAssignment, "Cannot have replication factor of 0 for partition id "+itoa(len(have)+i)+".")
+		}
 		if ids := slices.Sorted(slices.Values(as.Replicas)); len(slices.Compact(ids)) != len(as.Replicas) {
 			return nil, fail(kerr.InvalidReplicaAssignment, "Duplicate brokers not allowed in replica assignment: "+joinInts(as.Replicas, ", ")+" for partition id "+itoa(len(have)+i)+".")
-		}
-		if len(as.Replicas) != factor {
-			return nil, fail(kerr.InvalidReplicaAssignment, fmt.Sprintf("Inconsistent replication factor between partitions, partition 0 has %d while partitions [%d] have replication factors [%d], respectively.", factor, len(have)+i, len(as.Replicas)))
 		}
 		for _, id := range as.Replicas {
 			if !slices.ContainsFunc(brokers, func(b controller.BrokerRack) bool { return b.ID == id }) {
@@ -124,6 +124,11 @@ func givenPartitions(rt *kmsg.CreatePartitionsRequestTopic, have map[int32][]int
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
 		return nil, fail(kerr.InvalidReplicaAssignment, "Unknown broker(s) in replica assignment: "+joinInts(slices.Compact(unknown), ", ")+".")
+	}
+	for i, as := range rt.Assignment {
+		if len(as.Replicas) != factor {
+			return nil, fail(kerr.InvalidReplicaAssignment, fmt.Sprintf("Inconsistent replication factor between partitions, partition 0 has %d while partitions [%d] have replication factors [%d], respectively.", factor, len(have)+i, len(as.Replicas)))
+		}
 	}
 	return added, nil
 }

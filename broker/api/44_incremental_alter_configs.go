@@ -38,9 +38,12 @@ func incrementalAlterConfigs(a *API, c *wire.Call, req *kmsg.IncrementalAlterCon
 	return nil
 }
 
+// rootLogger is the logger whose level the others have that have none of their own (Log4jController.ROOT_LOGGER).
+const rootLogger = "root"
+
 // alterLevels changes the levels of this broker's loggers.
 func (a *API) alterLevels(name string, changes []config.Change, validateOnly bool) error {
-	if err := a.checkLoggerBroker(name); err != nil {
+	if err := a.checkNodeName(name, fmt.Sprintf("Unexpected node id. Expected %d, but received %s", a.BrokerID, name)); err != nil {
 		return err
 	}
 	known := a.Levels.All()
@@ -48,8 +51,16 @@ func (a *API) alterLevels(name string, changes []config.Change, validateOnly boo
 		if _, ok := known[ch.Name]; !ok {
 			return fail(kerr.InvalidConfig, fmt.Sprintf("Logger %s does not exist!", ch.Name))
 		}
-		if ch.Op != config.OpSet && ch.Op != config.OpDelete {
-			return fail(kerr.InvalidRequest, "Log levels can be set and deleted only")
+		switch ch.Op {
+		case config.OpSet:
+		case config.OpDelete:
+			if ch.Name == rootLogger {
+				return fail(kerr.InvalidRequest, "Removing the log level of the root logger is not allowed")
+			}
+		case config.OpAppend:
+			return fail(kerr.InvalidRequest, "APPEND operation is not allowed for the BROKER_LOGGER resource")
+		default:
+			return fail(kerr.InvalidRequest, "SUBTRACT operation is not allowed for the BROKER_LOGGER resource")
 		}
 		if ch.Op == config.OpSet && ch.Value == nil {
 			return fail(kerr.InvalidRequest, "Null value not supported for : "+ch.Name)
@@ -66,7 +77,7 @@ func (a *API) alterLevels(name string, changes []config.Change, validateOnly boo
 			err = a.Levels.Set(ch.Name, *ch.Value)
 		}
 		if err != nil {
-			return fail(kerr.InvalidConfig, err.Error())
+			return fail(kerr.InvalidConfig, "Cannot set the log level of "+ch.Name+": "+err.Error())
 		}
 	}
 	return nil

@@ -11,5 +11,8 @@ import (
 // Errors: NOT_CONTROLLER.
 func listPartitionReassignments(a *API, c *wire.Call, req *kmsg.ListPartitionReassignmentsRequest, resp *kmsg.ListPartitionReassignmentsResponse) error {
 	*resp = *a.Controller.ListReassignments(c.Context(), req)
+	if resp.ErrorCode == 0 {
+		resp.ErrorMessage = new(string) // Kafka's is empty, not null
+	}
 	return nil
 }

@@ -106,6 +106,10 @@ type apiError struct {
 func (e *apiError) Error() string { return e.message }
 func (e *apiError) Unwrap() error { return e.code }
 
+// invalidRequestText is Kafka's general text for INVALID_REQUEST (Errors.INVALID_REQUEST).
+const invalidRequestText = "This most likely occurs because of a request being malformed by the client library or the message was sent to " +
+	"an incompatible broker. See the broker logs for more details."
+
 func fail(code *kerr.Error, message string) error { return &apiError{code: code, message: message} }
 
 // codeAndMessage is code with the text for the error_message field: null on success, the broker's own words if it has some,

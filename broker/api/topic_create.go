@@ -43,16 +43,16 @@ func topicExists(name string) error {
 }
 
 // plan checks a topic in the order of kafka.server.ZkAdminManager and places its replicas. With a given assignment both counts are
-// -1; otherwise -1 stands for the broker's default.
+// -1; otherwise -1 stands for the broker's default. nulls are the names of configs without a value, which are refused.
 //
 // Errors: TOPIC_ALREADY_EXISTS, INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_TOPIC_EXCEPTION,
 // INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG.
-func (a *API) plan(ctx context.Context, name string, partitions, replicationFactor int, given map[int32][]int32, configs map[string]*string) (*newTopic, error) {
+func (a *API) plan(ctx context.Context, name string, partitions, replicationFactor int, given map[int32][]int32, configs map[string]*string, nulls []string) (*newTopic, error) {
 	s := a.Cache.Load()
 	if s.Topics[name] != nil {
 		return nil, topicExists(name)
 	}
-	if nulls := nullKeys(configs); len(nulls) > 0 {
+	if len(nulls) > 0 {
 		return nil, fail(kerr.InvalidConfig, "Null value not supported for topic configs: "+strings.Join(nulls, ","))
 	}
 	t := &newTopic{name: name, assignment: given, configs: make(map[string]string, len(configs))}
@@ -92,16 +92,6 @@ func (a *API) plan(ctx context.Context, name string, partitions, replicationFact
 	}
 	t.id = zkmeta.NewUUID()
 	return t, nil
-}
-
-func nullKeys(configs map[string]*string) []string {
-	var nulls []string
-	for _, k := range slices.Sorted(maps.Keys(configs)) {
-		if configs[k] == nil {
-			nulls = append(nulls, k)
-		}
-	}
-	return nulls
 }
 
 // checkUnused looks for the name, and for names that collide with it, also among topics that the cache does not show yet.
@@ -223,7 +213,7 @@ func (a *API) autoCreate(c *wire.Call, name string) error {
 	case clusterMetadataTopic:
 		return fail(kerr.InvalidTopicException, "Creation of internal topic __cluster_metadata is prohibited.")
 	}
-	t, err := a.plan(c.Context(), name, partitions, factor, nil, configs)
+	t, err := a.plan(c.Context(), name, partitions, factor, nil, configs, nil)
 	if err == nil {
 		err = a.create(c.Context(), t)
 	}

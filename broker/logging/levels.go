@@ -35,12 +35,13 @@ type part struct {
 
 func (p *part) Sample(l zerolog.Level) bool { return l >= zerolog.Level(p.level.Load()) }
 
+func init() { zerolog.TimeFieldFormat = time.RFC3339Nano }
+
 // New writes to out: for people if pretty, otherwise one JSON object a line.
 func New(out io.Writer, pretty bool, level zerolog.Level) *Levels {
 	if pretty {
 		out = zerolog.ConsoleWriter{Out: out, TimeFormat: "15:04:05.000"}
 	}
-	zerolog.TimeFieldFormat = time.RFC3339Nano
 	l := &Levels{base: zerolog.New(out).Level(zerolog.TraceLevel).With().Timestamp().Logger(), parts: make(map[string]*part)}
 	root := &part{}
 	root.level.Store(int32(level))

@@ -27,10 +27,8 @@ type Reader func(topic string) (map[string]string, error)
 
 // New starts with what the metadata store holds. read is asked for topics that were created since: nobody is notified of those.
 func New(c *config.Dynamic, overrides map[string]map[string]string, read Reader, log zerolog.Logger) *Store {
-	s := &Store{config: c, read: read, log: log, topics: maps.Clone(overrides)}
-	if s.topics == nil {
-		s.topics = make(map[string]map[string]string)
-	}
+	s := &Store{config: c, read: read, log: log}
+	s.Replace(overrides)
 	return s
 }
 
@@ -46,6 +44,16 @@ func (s *Store) Set(topic string, overrides map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.topics[topic] = maps.Clone(overrides)
+}
+
+// Replace takes over what the metadata store holds of all topics now.
+func (s *Store) Replace(overrides map[string]map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topics = maps.Clone(overrides)
+	if s.topics == nil {
+		s.topics = make(map[string]map[string]string)
+	}
 }
 
 // Forget drops deleted topics.

@@ -108,7 +108,11 @@ func runBroker(ctx context.Context, f brokerFlags) error {
 	b, err := broker.Start(starting, broker.Options{
 		Config: static, Log: log, Levels: levels, PortsFile: f.portsFile, Adopt: f.adopt, Version: version,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && starting.Err() != nil:
+		log.Info().Msg("stopped before the start was complete")
+		return nil
+	case err != nil:
 		return err
 	}
 	var failure error
@@ -121,4 +125,3 @@ func runBroker(ctx context.Context, f brokerFlags) error {
 	defer stop()
 	return errors.Join(failure, b.Stop(bounded))
 }
-

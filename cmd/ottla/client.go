@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,13 +25,16 @@ type clientFlags struct {
 }
 
 func (f *clientFlags) add(cmd *cobra.Command) {
-	def := []string{"127.0.0.1:9092"}
-	if env := os.Getenv(bootstrapEnv); env != "" {
-		def = []string{env}
-	}
-	cmd.PersistentFlags().StringSliceVarP(&f.bootstrap, "bootstrap", "b", def, "`host:port` of some brokers (default from "+bootstrapEnv+")")
+	cmd.PersistentFlags().StringSliceVarP(&f.bootstrap, "bootstrap", "b", defaultBootstrap(), "`host:port` of some brokers; "+bootstrapEnv+" has the default")
 	cmd.PersistentFlags().StringVar(&f.clientID, "client-id", "ottla-cli", "client id, as quotas and logs see it")
 	cmd.PersistentFlags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long a request to the cluster may take")
+}
+
+func defaultBootstrap() []string {
+	if env := os.Getenv(bootstrapEnv); env != "" {
+		return strings.Split(env, ",")
+	}
+	return []string{"127.0.0.1:9092"}
 }
 
 // client connects; nothing is sent before the first request.
@@ -53,3 +60,23 @@ func (f *clientFlags) admin() (*kadm.Client, error) {
 	admin.SetTimeoutMillis(int32(f.timeout.Milliseconds()))
 	return admin, nil
 }
+
+// retry repeats a request whose answer is that it may be repeated: the first about groups makes brokers create the topic for them.
+func retry[T any](ctx context.Context, f *clientFlags, request func() (T, error)) (T, error) {
+	ctx, stop := context.WithTimeout(ctx, f.timeout)
+	defer stop()
+	for {
+		v, err := request()
+		var code *kerr.Error
+		if !errors.As(err, &code) || !code.Retriable {
+			return v, err
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return v, err
+		}
+	}
+}
+
+const retryPause = 100 * time.Millisecond

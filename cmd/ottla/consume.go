@@ -9,15 +9,11 @@ import (
 	"io"
 	"math"
 	"os/signal"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"text/template"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -125,41 +121,16 @@ func (f *consumeFlags) options(topics []string) ([]kgo.Opt, error) {
 		return nil, err
 	}
 	if f.group == "" {
-		return opts, nil
+		return opts, nil // see assign
 	}
 	if len(f.partitions) > 0 || f.exitAtEnd {
 		return nil, errors.New("--partitions and --exit-at-end are not for groups: the group decides who reads what; see --max and --idle-timeout")
 	}
-	opts = append(opts, kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(start))
+	opts = append(opts, kgo.ConsumerGroup(f.group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(start.offset()))
 	if f.commit == "manual" {
 		opts = append(opts, kgo.DisableAutoCommit())
 	}
 	return opts, nil
-}
-
-// parseFrom reads where to start.
-func parseFrom(from string) (kgo.Offset, error) {
-	o := kgo.NewOffset()
-	switch {
-	case from == "beginning":
-		return o.AtStart(), nil
-	case from == "end":
-		return o.AtEnd(), nil
-	case strings.HasPrefix(from, "@"):
-		t, err := parseTime(from[1:])
-		if err != nil {
-			return o, fmt.Errorf("--from: %w", err)
-		}
-		return o.AfterMilli(t.UnixMilli()), nil
-	}
-	n, err := strconv.ParseInt(from, 10, 64)
-	switch {
-	case err != nil:
-		return o, fmt.Errorf("--from: %q is none of beginning, end, an offset, -N, @time", from)
-	case n < 0:
-		return o.AtEnd().Relative(n), nil
-	}
-	return o.At(n), nil
 }
 
 // consumer is one run of the command.
@@ -168,74 +139,9 @@ type consumer struct {
 	client *kgo.Client
 	out    *bufio.Writer
 	print  func(io.Writer, *kgo.Record) error
+	next   map[topicPartition]int64 // offsets to be read next, without a group
 	until  map[topicPartition]int64 // end offsets that are still to be reached, with --exit-at-end
 	count  int64
-}
-
-type topicPartition struct {
-	topic     string
-	partition int32
-}
-
-// assign looks the partitions up and starts to read them.
-func (c *consumer) assign(ctx context.Context, topics []string) error {
-	admin := kadm.NewClient(c.client)
-	meta, err := admin.ListTopics(ctx, topics...)
-	if err != nil {
-		return err
-	}
-	start, err := parseFrom(c.flags.from)
-	if err != nil {
-		return err
-	}
-	assignment := make(map[string]map[int32]kgo.Offset)
-	for _, t := range meta.Sorted() {
-		if t.Err != nil {
-			return fmt.Errorf("topic %s: %w", t.Topic, t.Err)
-		}
-		assignment[t.Topic] = make(map[int32]kgo.Offset)
-		for _, p := range t.Partitions.Sorted() {
-			if len(c.flags.partitions) == 0 || slices.Contains(c.flags.partitions, p.Partition) {
-				assignment[t.Topic][p.Partition] = start
-			}
-		}
-		for _, p := range c.flags.partitions {
-			if _, ok := assignment[t.Topic][p]; !ok {
-				return fmt.Errorf("topic %s has no partition %d", t.Topic, p)
-			}
-		}
-	}
-	if c.flags.exitAtEnd {
-		if err := c.findEnds(ctx, admin, assignment); err != nil {
-			return err
-		}
-	}
-	c.client.AddConsumePartitions(assignment)
-	return nil
-}
-
-func (c *consumer) findEnds(ctx context.Context, admin *kadm.Client, assignment map[string]map[int32]kgo.Offset) error {
-	c.until = make(map[topicPartition]int64)
-	for topic, partitions := range assignment {
-		ends, err := admin.ListEndOffsets(ctx, topic)
-		if err != nil {
-			return err
-		}
-		starts, err := admin.ListStartOffsets(ctx, topic)
-		if err != nil {
-			return err
-		}
-		for p := range partitions {
-			end, ok := ends.Lookup(topic, p)
-			if !ok || end.Err != nil {
-				return fmt.Errorf("end of %s-%d: %w", topic, p, end.Err)
-			}
-			if begin, ok := starts.Lookup(topic, p); !ok || begin.Offset < end.Offset {
-				c.until[topicPartition{topic, p}] = end.Offset
-			}
-		}
-	}
-	return nil
 }
 
 func (c *consumer) consume(ctx context.Context) error {
@@ -275,32 +181,25 @@ func (c *consumer) consume(ctx context.Context) error {
 		if idle && c.flags.idle > 0 {
 			return nil
 		}
-		if c.flags.exitAtEnd && c.reached() {
-			return nil
-		}
-	}
-}
-
-// endCheckInterval is how long a poll may find nothing before the position is compared with the end: the last offsets of a
-// partition may hold no record (transaction markers, compaction).
-const endCheckInterval = 500 * time.Millisecond
-
-// reached forgets partitions whose position is at their end, and says whether none is left.
-func (c *consumer) reached() bool {
-	for topic, partitions := range c.client.UncommittedOffsets() {
-		for p, o := range partitions {
-			if end, ok := c.until[topicPartition{topic, p}]; ok && o.Offset >= end {
-				delete(c.until, topicPartition{topic, p})
+		if c.flags.exitAtEnd && fetches.Empty() {
+			if err := c.skipEmpty(ctx); err != nil || len(c.until) == 0 {
+				return err
 			}
 		}
 	}
-	return len(c.until) == 0
 }
+
+// endCheckInterval is how long a poll may find nothing before the broker is asked whether there is a record left before the end: the
+// last offsets of a partition may hold none (transaction markers, compaction).
+const endCheckInterval = 500 * time.Millisecond
 
 func (c *consumer) write(fetches kgo.Fetches) (done bool, err error) {
 	for it := fetches.RecordIter(); !it.Done(); {
 		r := it.Next()
 		key := topicPartition{r.Topic, r.Partition}
+		if c.next != nil {
+			c.next[key] = r.Offset + 1
+		}
 		end, bounded := c.until[key]
 		if c.flags.exitAtEnd && (!bounded || r.Offset >= end) {
 			continue
@@ -406,4 +305,3 @@ func printTemplate(w io.Writer, t *template.Template, key, value serde, r *kgo.R
 	}
 	return t.Execute(w, data)
 }
-

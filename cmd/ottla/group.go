@@ -93,8 +93,16 @@ func newGroupDescribe(c *clientFlags, out *output) *cobra.Command {
 				return err
 			}
 			defer admin.Close()
-			lags, err := admin.Lag(cmd.Context(), names...)
-			if err != nil {
+			lags, err := retry(cmd.Context(), c, func() (kadm.DescribedGroupLags, error) {
+				lags, err := admin.Lag(cmd.Context(), names...)
+				if err == nil {
+					for _, name := range names {
+						err = errors.Join(err, lags[name].DescribeErr)
+					}
+				}
+				return lags, err
+			})
+			if len(lags) == 0 && err != nil {
 				return err
 			}
 			var list []groupRow

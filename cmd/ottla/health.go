@@ -26,7 +26,7 @@ controller: what a container's health check wants to know.`,
 			return checkHealth(ctx, addr)
 		},
 	}
-	cmd.Flags().StringVarP(&addr, "bootstrap", "b", "127.0.0.1:9092", "`host:port` of the broker")
+	cmd.Flags().StringVarP(&addr, "bootstrap", "b", defaultBootstrap()[0], "`host:port` of the broker; "+bootstrapEnv+" has the default")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait")
 	return cmd
 }

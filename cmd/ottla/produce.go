@@ -13,6 +13,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 )
@@ -80,7 +81,7 @@ A record that cannot be delivered within --delivery-timeout is reported and the 
 }
 
 func (f *produceFlags) options() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.RecordDeliveryTimeout(f.delivery), kgo.ProducerLinger(5 * time.Millisecond), kgo.MaxBufferedRecords(100_000)}
+	opts := []kgo.Opt{kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(5 * time.Millisecond), kgo.MaxBufferedRecords(100_000)}
 	if f.retries > 0 {
 		opts = append(opts, kgo.RecordRetries(f.retries))
 	}
@@ -157,14 +158,19 @@ func (f *produceFlags) run(ctx context.Context, topic string, in io.Reader, errO
 		r := progressbar.NewReader(in, bar)
 		in = &r
 	}
-	var d deliveries
-	if err := d.produce(ctx, client, in, parse); err != nil {
-		return err
+	d := deliveries{timeout: f.delivery}
+	err = errors.Join(d.produce(ctx, client, in, parse), d.err())
+	if errors.Is(err, errDeliveryTimeout) {
+		bounded, stop := context.WithTimeout(ctx, min(f.timeout, reasonTimeout))
+		defer stop()
+		if reason := unreachable(bounded, client, topic); reason != nil {
+			err = fmt.Errorf("%w: %w", err, reason)
+		}
 	}
 	if !f.quiet {
-		fmt.Fprintf(errOut, "%d records delivered\n", d.delivered)
+		fmt.Fprintf(errOut, "%d records delivered\n", d.count())
 	}
-	return d.err()
+	return err
 }
 
 // bar shows progress through a file when someone is looking.
@@ -175,8 +181,24 @@ func (f *produceFlags) bar(size int64, errOut io.Writer) *progressbar.ProgressBa
 	return progressbar.DefaultBytes(size, "producing")
 }
 
+// reasonTimeout bounds the question why records could not be delivered.
+const reasonTimeout = 5 * time.Second
+
+// unreachable says what is wrong with the cluster, or with the topic.
+func unreachable(ctx context.Context, client *kgo.Client, topic string) error {
+	topics, err := kadm.NewClient(client).ListTopics(ctx, topic)
+	if err != nil {
+		return err
+	}
+	return topics[topic].Err
+}
+
+var errDeliveryTimeout = errors.New("not delivered within --delivery-timeout")
+
 // deliveries counts what became of the records.
 type deliveries struct {
+	timeout time.Duration
+
 	mu        sync.Mutex
 	delivered int64
 	failed    int64
@@ -188,6 +210,9 @@ const maxLine = 128 << 20
 
 // produce sends a record for each line and waits for all of them. A line that is no record ends it.
 func (d *deliveries) produce(ctx context.Context, client *kgo.Client, in io.Reader, parse func(line string) (*kgo.Record, error)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	deadlines := deadlines{parent: ctx, timeout: d.timeout}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
 	var bad error
@@ -197,7 +222,7 @@ func (d *deliveries) produce(ctx context.Context, client *kgo.Client, in io.Read
 			bad = fmt.Errorf("line %d: %w", n, err)
 			break
 		}
-		client.Produce(ctx, r, func(_ *kgo.Record, err error) { d.done(n, err) })
+		client.Produce(deadlines.next(), r, func(_ *kgo.Record, err error) { d.done(n, err) })
 	}
 	if err := client.Flush(ctx); err != nil {
 		return err
@@ -208,6 +233,27 @@ func (d *deliveries) produce(ctx context.Context, client *kgo.Client, in io.Read
 	return bad
 }
 
+// deadlines gives each record its time to be delivered. The library's own delivery timeout counts from the record's timestamp, which
+// the user may set. Records that are read within a hundredth of the timeout share a context, so that few timers run.
+type deadlines struct {
+	parent  context.Context
+	timeout time.Duration
+
+	current context.Context
+	until   time.Time
+}
+
+func (d *deadlines) next() context.Context {
+	now, step := time.Now(), d.timeout/100
+	if d.current == nil || now.After(d.until) {
+		var stop context.CancelFunc
+		d.current, stop = context.WithDeadline(d.parent, now.Add(d.timeout+step))
+		context.AfterFunc(d.parent, stop)
+		d.until = now.Add(step)
+	}
+	return d.current
+}
+
 func (d *deliveries) done(line int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -215,12 +261,23 @@ func (d *deliveries) done(line int, err error) {
 		d.delivered++
 		return
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w %v", errDeliveryTimeout, d.timeout)
+	}
 	if d.failed++; d.first == nil {
 		d.first = fmt.Errorf("line %d: %w", line, err)
 	}
 }
 
+func (d *deliveries) count() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.delivered
+}
+
 func (d *deliveries) err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.failed == 0 {
 		return nil
 	}

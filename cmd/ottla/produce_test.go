@@ -129,14 +129,25 @@ func TestConsumedJSONCanBeProduced(t *testing.T) {
 }
 
 func TestParseFrom(t *testing.T) {
-	for _, from := range []string{"beginning", "end", "0", "42", "-10", "@1700000000000", "@2024-01-02T03:04:05Z"} {
-		if _, err := parseFrom(from); err != nil {
-			t.Errorf("%s: %v", from, err)
+	tp := topicPartition{"t", 0}
+	for text, want := range map[string]int64{"beginning": 10, "end": 50, "10": 10, "42": 42, "50": 50, "-10": 40, "-100": 10, "@1700000000000": 33, "@2024-01-02T03:04:05Z": 33} {
+		f, err := parseFrom(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if at, err := f.position(tp, 10, 50, 33); err != nil || at != want {
+			t.Errorf("%s is offset %d, %v; want %d", text, at, err, want)
 		}
 	}
-	for _, from := range []string{"", "start", "1x", "@yesterday"} {
-		if _, err := parseFrom(from); err == nil {
-			t.Errorf("%q is accepted", from)
+	for _, text := range []string{"", "start", "1x", "@yesterday"} {
+		if _, err := parseFrom(text); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+	for _, text := range []string{"9", "51"} {
+		f, _ := parseFrom(text)
+		if at, err := f.position(tp, 10, 50, 33); err == nil {
+			t.Errorf("%s is offset %d of 10 to 50", text, at)
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -37,11 +39,23 @@ func (r *run) clean() {
 			r.dir = d.Dir
 		}
 	}
-	// The internal topic of offsets must be there before the first step, so that its creation is not part of any.
+	// The internal topics must be there before the first step, so that their creation is not part of any. A broker that
+	// does not serve transactions says so at once.
 	r.adm.FetchOffsets(r.ctx, "admin-nobody")
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if m, err := r.adm.Metadata(r.ctx, "__consumer_offsets"); err == nil && m.Topics["__consumer_offsets"].Err == nil {
-			return
+	r.await(func() bool {
+		m, err := r.adm.Metadata(r.ctx, "__consumer_offsets")
+		return err == nil && m.Topics["__consumer_offsets"].Err == nil
+	})
+	r.await(func() bool {
+		found := r.adm.FindTxnCoordinators(r.ctx, "admin-txn")["admin-txn"]
+		return !errors.Is(found.Err, kerr.CoordinatorNotAvailable)
+	})
+}
+
+func (r *run) await(cond func() bool) {
+	for deadline := time.Now().Add(30 * time.Second); !cond(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatal("the internal topics are not created")
 		}
 	}
 }

@@ -71,7 +71,7 @@ func kafkaClasspath() (string, error) {
 	libs := filepath.Join(home, "kafka-"+KafkaVersion, "libs")
 	if _, err := os.Stat(filepath.Join(libs, "kafka_2.13-"+KafkaVersion+".jar")); err != nil {
 		if _, err := exec.LookPath("mvn"); err != nil {
-			return "", fmt.Errorf("Kafka's jars in %s, and mvn to fetch them: %w", libs, ErrMissing)
+			return "", fmt.Errorf("jars of Kafka in %s, and mvn to fetch them: %w", libs, ErrMissing)
 		}
 		out, err := exec.Command(filepath.Join(peers, "kafka"), "fetch", KafkaVersion).CombinedOutput()
 		if err != nil {

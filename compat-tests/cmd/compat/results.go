@@ -41,9 +41,7 @@ func collect(suite string, run *testjson.Run, show func(*testjson.Test) bool, wa
 		}
 		rs = append(rs, r)
 	}
-	for _, r := range notRun(suite, rs, waiting) {
-		rs = append(rs, r)
-	}
+	rs = append(rs, notRun(suite, rs, waiting)...)
 	if suite == "kgo" {
 		slices.SortStableFunc(rs, func(a, b result) int { return strings.Compare(a.Title, b.Title) })
 	}

@@ -1,0 +1,100 @@
+# `make help` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# make run
+PORT ?= 9092
+DATA ?= data
+# make compat
+BOOTSTRAP ?=
+# make fuzz
+FUZZTIME ?= 5s
+# make bench
+BENCHTIME ?= 1s
+COUNT ?= 1
+
+.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka compose-test rootfs image fuzz docs ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/ottla: static, with version and commit
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ottla ./cmd/ottla
+
+tools: # the programs of the tests
+	@cd compat-tests && CGO_ENABLED=0 go build -o ../bin/ ./cmd/testout ./cmd/compat ./kbench
+
+run: build ## start a standalone broker on 127.0.0.1:$(PORT), data in $(DATA)
+	@echo "a broker on 127.0.0.1:$(PORT), its data in $(abspath $(DATA)); Ctrl-C stops it. In another terminal:"
+	@echo "  echo hello | kcat -b 127.0.0.1:$(PORT) -t greetings -P"
+	@echo "  kcat -b 127.0.0.1:$(PORT) -t greetings -C -o beginning -e"
+	@echo "  echo hello | bin/ottla produce greetings --bootstrap 127.0.0.1:$(PORT)"
+	@exec bin/ottla broker --set listeners=PLAINTEXT://127.0.0.1:$(PORT) --set log.dirs=$(abspath $(DATA)) \
+	  --set offsets.topic.replication.factor=1 --set transaction.state.log.replication.factor=1 \
+	  --set transaction.state.log.min.isr=1 --set group.initial.rebalance.delay.ms=0
+
+test: test-go test-compat ## all tests of `go test -race ./...`, and the quick checks with real clients; installs what they need
+
+test-go: tools
+	@.ci/deps race
+	@. .ci/env; go test -race -json ./... | bin/testout -counts "$${TEST_COUNTS:-}"
+
+test-compat: build tools
+	@.ci/deps
+	@cd compat-tests && go test -count=1 -json ./internal/... ./cmd/... ./kbench ./harness | ../bin/testout -counts "$${TEST_COUNTS:-}"
+	@. .ci/env; bin/compat -quick -counts "$${TEST_COUNTS:-}"
+
+lint: ## gofmt, go vet, staticcheck, shell syntax
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$bad" ] || { echo "not formatted: $$bad"; exit 1; }
+	@go vet ./...
+	@go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@bin/staticcheck ./...
+	@cd compat-tests && go vet ./... && ../bin/staticcheck ./...
+	@for f in .ci/deps .ci/run .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run; do bash -n $$f; done
+
+bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+compat: tools ## all checks with real clients against Ottla, or against BOOTSTRAP=host:port; writes docs/compatibility.md
+	@.ci/deps
+	@if [ -n '$(BOOTSTRAP)' ]; then bin/compat -bootstrap '$(BOOTSTRAP)'; else \
+	  $(MAKE) build; . .ci/env; bin/compat -table docs/compatibility.md -counts "$${TEST_COUNTS:-}"; fi
+
+compat-kafka: tools ## the same checks against a real Apache Kafka 3.9.2 (Maven fetches it)
+	@.ci/deps
+	@. .ci/env; bin/compat -broker kafka -record compat-tests/results/kafka-3.9.2.json
+
+test-kafka: ## the recordings that tests compare with, against a real Apache Kafka 3.9.2
+	@. .ci/env; cd compat-tests && BROKER=kafka go test -count=1 -timeout 20m ./harness ./admin ./process
+
+rootfs: build # the file tree of the image
+	@rm -rf bin/rootfs && mkdir -p bin/rootfs/usr/local/bin bin/rootfs/tmp bin/rootfs/var/lib/kafka/data
+	@cp bin/ottla bin/rootfs/usr/local/bin/ && chmod 1777 bin/rootfs/tmp && chmod 0775 bin/rootfs/var/lib/kafka/data
+
+image: rootfs ## build the container image ottla:latest from bin/ottla
+	@docker build -t ottla:latest --target prebuilt .
+
+compose-test: build ## docker-compose.yml for real: produce and consume through the published ports
+	@.ci/deps docker
+	@compat-tests/compose/run
+
+fuzz: ## every fuzz target for FUZZTIME
+	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' ./... | while read -r pkg dir; do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$pkg" >/tmp/ottla-fuzz.$$$$ 2>&1 \
+	      || { cat /tmp/ottla-fuzz.$$$$; rm -f /tmp/ottla-fuzz.$$$$; exit 1; }; rm -f /tmp/ottla-fuzz.$$$$; done; done
+
+docs: build ## write docs/config.md from the table of configuration keys
+	@bin/ottla config reference >docs/config.md
+
+ci: ## what runs before a change is taken (.ci/run)
+	@.ci/run
+
+clean: ## remove bin
+	@rm -rf bin

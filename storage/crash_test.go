@@ -1,0 +1,360 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"ottla/storage/vfs"
+	"ottla/wire/batch"
+)
+
+var crashSeeds = flag.Int("crash-seeds", 400, "how many seeds TestCrash runs")
+
+// crashRun is one run of a random workload on a disk that crashes at a random moment, and what must be true afterwards.
+type crashRun struct {
+	rnd    *rand.Rand
+	mem    *vfs.Mem
+	fault  func(vfs.Op) vfs.Fault // further faults, may be nil
+	sync   bool                   // flush.messages=1
+	mode   vfs.CrashMode
+	crash  int // the crash comes before this change of the disk
+	count  int
+	clone  *vfs.Mem
+	log    zerolog.Logger
+	trace  []string
+	tracks map[int32]*crashTrack
+}
+
+// crashTrack is one partition: what it is, what it may also be while an operation is under way, and what was promised.
+type crashTrack struct {
+	now, next *model
+	promised  int64 // everything below is on disk
+
+	// as of the crash
+	atCrash  []*model
+	atPledge int64
+}
+
+const crashTopic = "t"
+
+func crashConfig(sync bool) LogConfig {
+	c := modelConfig()
+	c.SegmentBytes = 1200
+	if sync {
+		c.FlushMessages = 1
+	}
+	return c
+}
+
+func (c *crashRun) config(fsys vfs.FS) ManagerConfig {
+	return ManagerConfig{
+		Dirs: []string{"/data"}, ClusterID: "c", FS: fsys, LogConfig: func(string) LogConfig { return crashConfig(c.sync) },
+		ProducerIDExpirationMs: forever, manual: true, Log: c.log,
+	}
+}
+
+func (c *crashRun) before(op vfs.Op) vfs.Fault {
+	if op.Kind.Changes() {
+		c.count++
+		if c.count == c.crash {
+			c.clone = c.mem.CrashClone(c.mode, c.rnd)
+			for _, t := range c.tracks {
+				t.atCrash = []*model{t.now, t.next}
+				t.atPledge = t.promised
+			}
+		}
+	}
+	if c.fault != nil {
+		return c.fault(op)
+	}
+	return vfs.Fault{}
+}
+
+// run does the workload and returns an error if the disk after the crash is not what it must be.
+func (c *crashRun) run() error {
+	c.mem = vfs.NewMem()
+	c.tracks = map[int32]*crashTrack{}
+	m, err := Open(context.Background(), c.config(&vfs.Faulty{FS: c.mem, Before: c.before}))
+	if err != nil {
+		return err
+	}
+	defer func() { abandon(m) }()
+	for step := 0; c.clone == nil; step++ {
+		if step > 3000 {
+			return errors.New("the crash never came")
+		}
+		if m, err = c.step(m); err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+	}
+	return c.verify()
+}
+
+func (c *crashRun) step(m *Manager) (*Manager, error) {
+	p := int32(c.rnd.IntN(2))
+	l, err := m.Create(TopicPartition{crashTopic, p}, [16]byte{1}, true)
+	if err != nil {
+		return m, err
+	}
+	t := c.tracks[p]
+	if t == nil {
+		t = &crashTrack{now: &model{}}
+		t.next = t.now
+		c.tracks[p] = t
+	}
+	t.next = t.now.clone()
+	defer func() {
+		if c.clone == nil {
+			t.now = t.next
+		}
+	}()
+	what := c.rnd.IntN(100)
+	switch {
+	case what < 55:
+		return m, c.append(l, t)
+	case what < 63:
+		c.trace = append(c.trace, "drain")
+		m.dirs[0].flusher.drain()
+	case what < 70:
+		c.trace = append(c.trace, "flush")
+		if err := l.Flush(); err != nil {
+			return m, err
+		}
+		if c.clone == nil {
+			t.promised = t.now.end
+		}
+	case what < 76:
+		return m, c.truncate(l, t)
+	case what < 80:
+		c.trace = append(c.trace, "roll")
+		return m, l.Roll()
+	case what < 84:
+		c.trace = append(c.trace, "checkpoint")
+		return m, m.Checkpoint()
+	case what < 88:
+		hw := l.SetHighWatermark(t.now.end)
+		off := c.rnd.Int64N(hw + 1)
+		t.next.start = max(t.next.start, off)
+		t.promised = max(t.promised, 0)
+		c.trace = append(c.trace, fmt.Sprintf("advance %d to %d", p, off))
+		if err := l.AdvanceStartOffset(off); err != nil {
+			return m, err
+		}
+		_, err := l.retain(time.Now())
+		return m, err
+	case what < 92:
+		t.next.epoch++
+		return m, l.AssignEpoch(t.next.epoch, t.now.end)
+	case what < 95:
+		c.trace = append(c.trace, "idle")
+		m.closeIdle()
+		m.closeIdle()
+	case what < 97:
+		return c.reopen(m)
+	default:
+		c.trace = append(c.trace, "sync recovered")
+		m.dirs[0].recovered.Store(true)
+		return m, m.dirs[0].syncRecovered()
+	}
+	if c.sync && c.clone == nil {
+		t.promised = max(t.promised, l.DurableEndOffset())
+	}
+	return m, nil
+}
+
+func (c *crashRun) append(l *Log, t *crashTrack) error {
+	var p []byte
+	for range 1 + c.rnd.IntN(2) {
+		p = append(p, plainBatch(1+c.rnd.IntN(4), c.rnd.IntN(120), int64(c.rnd.IntN(1000)))...)
+	}
+	// As the append will make them; recovery may find them before it returns.
+	next := t.now.end
+	for rest := p; len(rest) > 0; {
+		var v batch.View
+		v, rest, _ = batch.Next(rest)
+		v.SetBaseOffset(next)
+		v.SetLeaderEpoch(t.now.epoch)
+		next = v.NextOffset()
+	}
+	t.next.append(p)
+	c.trace = append(c.trace, fmt.Sprintf("append %d [%d,%d)", l.tp.Partition, t.now.end, next))
+	_, err := l.AppendAsLeader(p, AppendOptions{LeaderEpoch: t.now.epoch, Origin: OriginCoordinator})
+	return err
+}
+
+func (c *crashRun) truncate(l *Log, t *crashTrack) error {
+	if t.now.end == t.now.start {
+		return nil
+	}
+	// A follower does not truncate below its high watermark, and a new leader has a new epoch.
+	off := t.now.start + c.rnd.Int64N(t.now.end-t.now.start)
+	t.next.truncate(off)
+	t.next.epoch++
+	if t.promised > off {
+		t.promised = off
+	}
+	t.promised = min(t.promised, t.next.end)
+	c.trace = append(c.trace, fmt.Sprintf("truncate %d to %d", l.tp.Partition, off))
+	if err := l.TruncateTo(off); err != nil {
+		return err
+	}
+	if c.clone == nil {
+		t.next.end = l.EndOffset()
+		t.next.start = min(t.next.start, t.next.end)
+	}
+	return l.AssignEpoch(t.next.epoch, l.EndOffset())
+}
+
+// reopen stops cleanly and starts again.
+func (c *crashRun) reopen(m *Manager) (*Manager, error) {
+	c.trace = append(c.trace, "reopen")
+	if err := m.Close(context.Background()); err != nil {
+		return m, err
+	}
+	if c.clone == nil {
+		for _, t := range c.tracks {
+			t.promised = t.now.end
+		}
+	}
+	return Open(context.Background(), c.config(m.cfg.FS))
+}
+
+// verify opens the disk after the crash.
+func (c *crashRun) verify() error {
+	m, err := Open(context.Background(), c.config(c.clone))
+	if err != nil {
+		return fmt.Errorf("open after the crash: %w", err)
+	}
+	defer func() { abandon(m) }()
+	if err := m.Dirs()[0].Offline; err != nil {
+		return fmt.Errorf("the directory is offline after the crash: %w", err)
+	}
+	for p, t := range c.tracks {
+		l := m.Log(TopicPartition{crashTopic, p})
+		if l == nil {
+			if t.atPledge > 0 {
+				return fmt.Errorf("partition %d is gone, %d offsets were promised", p, t.atPledge)
+			}
+			continue
+		}
+		if l.Offline() != nil {
+			return fmt.Errorf("partition %d is offline: %w", p, l.Offline())
+		}
+		if err := t.verify(l); err != nil {
+			return fmt.Errorf("partition %d: %w", p, err)
+		}
+		// It must be good to go on with.
+		info, err := l.AppendAsLeader(plainBatch(1, 10, 1), AppendOptions{LeaderEpoch: l.LatestEpoch() + 1})
+		if err != nil {
+			return err
+		}
+		if got := readBatches(l, info.FirstOffset); len(got) == 0 {
+			return fmt.Errorf("partition %d: what was appended after recovery is not there", p)
+		}
+	}
+	return nil
+}
+
+func readBatches(l *Log, from int64) []byte {
+	var out []byte
+	for end := l.EndOffset(); from < end; {
+		r, err := l.Read(from, 1<<20, end, true)
+		if err != nil || r == nil {
+			return out
+		}
+		p := make([]byte, r.Len())
+		_, _ = r.ReadAt(p, 0)
+		out = append(out, p...)
+		from = r.NextOffset()
+		r.Release()
+	}
+	return out
+}
+
+// verify checks that the log is a prefix of what it was, before or after the operation that the crash interrupted, and holds what was promised.
+func (t *crashTrack) verify(l *Log) error {
+	start, end := l.StartOffset(), l.EndOffset()
+	got := readBatches(l, start)
+	if end < t.atPledge {
+		return fmt.Errorf("the log ends at %d, %d was promised", end, t.atPledge)
+	}
+	var why []string
+	for _, m := range t.atCrash {
+		// The start may be an older one than the last: it is remembered by checkpoints.
+		want := m.from(max(start, firstBase(m)), m.end)
+		switch {
+		case end > m.end:
+			why = append(why, fmt.Sprintf("it ends at %d, not at or below %d", end, m.end))
+		case start > m.start && start > t.atPledge:
+			why = append(why, fmt.Sprintf("it starts at %d, not at or below %d", start, m.start))
+		case !bytes.HasPrefix(want, got):
+			why = append(why, "its bytes are not a prefix of what was written")
+		default:
+			// No holes: the batches that are there reach to the end.
+			if n := len(m.from(max(start, firstBase(m)), end)); n != len(got) {
+				why = append(why, fmt.Sprintf("%d bytes up to %d, want %d", len(got), end, n))
+				continue
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("after recovery: %s", strings.Join(why, "; or "))
+}
+
+func firstBase(m *model) int64 {
+	if len(m.batches) == 0 {
+		return m.end
+	}
+	return m.batches[0].base
+}
+
+func crashSeed(seed uint64, fault func(vfs.Op) vfs.Fault) (*crashRun, error) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	c := &crashRun{
+		rnd: rnd, sync: seed%2 == 0, mode: vfs.CrashMode(seed / 2 % 4), crash: 5 + rnd.IntN(400), fault: fault, log: zerolog.Nop(),
+	}
+	return c, c.run()
+}
+
+func TestCrash(t *testing.T) {
+	n := uint64(*crashSeeds)
+	if testing.Short() {
+		n = 100
+	}
+	for seed := range n {
+		if c, err := crashSeed(seed, nil); err != nil {
+			t.Fatalf("seed %d (%s, fsync mode %v, crash before change %d): %v\n%s", seed, c.mode, c.sync, c.crash, err, strings.Join(c.trace, "\n"))
+		}
+	}
+}
+
+// Each fsync that the log promises by is there for a reason: without it some seed must fail.
+func TestCrashFindsMissingSync(t *testing.T) {
+	skip := func(match func(vfs.Op) bool) func(vfs.Op) vfs.Fault {
+		return func(op vfs.Op) vfs.Fault { return vfs.Fault{Skip: match(op)} }
+	}
+	for name, lie := range map[string]func(vfs.Op) bool{
+		"records":             func(op vfs.Op) bool { return op.Kind == vfs.OpSync && strings.HasSuffix(op.Path, logSuffix) },
+		"partition directory": func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && op.Path != "/data" },
+		"log directory":       func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && op.Path == "/data" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(3000) {
+				if _, err := crashSeed(seed, skip(lie)); err != nil {
+					t.Logf("seed %d: %v", seed, err)
+					return
+				}
+			}
+			t.Error("nobody notices that it is never synced")
+		})
+	}
+}

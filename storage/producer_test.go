@@ -1,0 +1,287 @@
+package storage
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"pgregory.net/rapid"
+
+	"ottla/storage/vfs"
+	"ottla/wire/batch"
+)
+
+// producerBatchOf makes a batch of n records of a producer.
+func producerBatchOf(id int64, epoch int16, seq int32, n int, txn bool) []byte {
+	opt := batch.NewBuilderOptions(0)
+	opt.ProducerID, opt.Epoch, opt.Sequence, opt.Transactional = id, epoch, seq, txn
+	b := batch.NewBuilder(opt)
+	for i := range n {
+		b.Add(1000+int64(i), []byte("k"), []byte("v"), nil)
+	}
+	return b.Build()
+}
+
+func endTxn(id int64, epoch int16, coordinatorEpoch int32, t batch.ControlType) []byte {
+	return batch.ControlBatch(batch.ControlOptions{Type: t, ProducerID: id, ProducerEpoch: epoch, CoordinatorEpoch: coordinatorEpoch, TimestampMs: 2000})
+}
+
+func TestIdempotence(t *testing.T) {
+	type step struct {
+		epoch int16
+		seq   int32
+		n     int
+		want  error // nil: appended
+		dup   int64 // first offset of the original, -1: not a duplicate
+	}
+	for _, tc := range []struct {
+		name  string
+		steps []step
+	}{
+		{"in order", []step{{0, 0, 3, nil, -1}, {0, 3, 1, nil, -1}, {0, 4, 2, nil, -1}}},
+		{"any sequence is right for an unknown producer", []step{{0, 33, 1, nil, -1}, {0, 34, 1, nil, -1}}},
+		{"a gap is refused", []step{{0, 0, 1, nil, -1}, {0, 2, 1, kerr.OutOfOrderSequenceNumber, -1}, {0, 1, 1, nil, -1}}},
+		{"the last five batches are recognised", []step{{0, 0, 2, nil, -1}, {0, 2, 2, nil, -1}, {0, 4, 2, nil, -1}, {0, 6, 2, nil, -1}, {0, 8, 2, nil, -1},
+			{0, 0, 2, nil, 0}, {0, 8, 2, nil, 8}, {0, 10, 1, nil, -1}, {0, 0, 2, kerr.OutOfOrderSequenceNumber, -1}, {0, 2, 2, nil, 2}}},
+		{"a duplicate has the same first and last sequence", []step{{0, 0, 2, nil, -1}, {0, 0, 1, kerr.OutOfOrderSequenceNumber, -1}, {0, 1, 1, kerr.OutOfOrderSequenceNumber, -1}}},
+		{"a new epoch begins at 0", []step{{0, 0, 2, nil, -1}, {1, 2, 1, kerr.OutOfOrderSequenceNumber, -1}, {1, 0, 1, nil, -1}}},
+		{"an old epoch is refused", []step{{1, 0, 2, nil, -1}, {0, 2, 1, kerr.InvalidProducerEpoch, -1}}},
+		{"a new epoch forgets the old batches", []step{{0, 0, 2, nil, -1}, {1, 0, 2, nil, -1}, {1, 0, 2, nil, 2}}},
+		{"the sequence wraps within a batch", []step{{0, math.MaxInt32 - 1, 4, nil, -1}, {0, 2, 1, nil, -1}, {0, math.MaxInt32 - 1, 4, nil, 0}}},
+		{"the sequence wraps between batches", []step{{0, math.MaxInt32, 1, nil, -1}, {0, 0, 1, nil, -1}, {0, math.MaxInt32, 1, nil, 0}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newEnv(t, nil)
+			e.open()
+			l := e.log("t", 0)
+			for i, s := range tc.steps {
+				end := l.EndOffset()
+				info, err := l.AppendAsLeader(producerBatchOf(7, s.epoch, s.seq, s.n, false), AppendOptions{})
+				switch {
+				case s.want != nil:
+					if !errors.Is(err, s.want) || l.EndOffset() != end {
+						t.Fatalf("step %d: %v at %d, want %v", i, err, l.EndOffset(), s.want)
+					}
+				case err != nil:
+					t.Fatalf("step %d: %v", i, err)
+				case s.dup >= 0:
+					if !info.Duplicate || info.FirstOffset != s.dup || info.LastOffset != s.dup+int64(s.n)-1 || l.EndOffset() != end || info.LogAppendTime != 1000+int64(s.n)-1 {
+						t.Fatalf("step %d: %+v, want a duplicate of %d", i, info, s.dup)
+					}
+				case info.Duplicate || info.FirstOffset != end || l.EndOffset() != end+int64(s.n):
+					t.Fatalf("step %d: %+v", i, info)
+				}
+			}
+		})
+	}
+}
+
+func TestSeveralBatchesOfAProducerInOneAppend(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	p := append(producerBatchOf(7, 0, 0, 2, false), producerBatchOf(7, 0, 2, 2, false)...)
+	// Base offsets are the leader's business for coordinators; a client sends one batch.
+	if _, err := l.AppendAsLeader(p, AppendOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	q := append(producerBatchOf(7, 0, 4, 2, false), producerBatchOf(7, 0, 7, 2, false)...)
+	if _, err := l.AppendAsLeader(q, AppendOptions{}); !errors.Is(err, kerr.OutOfOrderSequenceNumber) || l.EndOffset() != 4 {
+		t.Fatalf("%v at %d", err, l.EndOffset())
+	}
+	if got := l.Producers()[0].LastSequence; got != 3 {
+		t.Errorf("last sequence %d after a refused append, want 3", got)
+	}
+}
+
+func TestTransactions(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	must := func(p []byte, o Origin) {
+		t.Helper()
+		if _, err := l.AppendAsLeader(p, AppendOptions{Origin: o}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(p []byte, o Origin, want error) {
+		t.Helper()
+		if _, err := l.AppendAsLeader(p, AppendOptions{Origin: o}); !errors.Is(err, want) {
+			t.Fatalf("%v, want %v", err, want)
+		}
+	}
+	lso := func(want int64) {
+		t.Helper()
+		l.SetHighWatermark(l.EndOffset())
+		if got := l.LastStableOffset(); got != want {
+			t.Fatalf("last stable offset %d, want %d", got, want)
+		}
+	}
+	must(producerBatchOf(1, 0, 0, 2, true), OriginClient) // 0-1
+	lso(0)
+	refused(producerBatchOf(1, 0, 2, 1, false), OriginClient, kerr.InvalidTxnState)
+	must(producerBatchOf(2, 0, 0, 1, true), OriginClient)      // 2
+	must(plainBatch(1, 1, 1), OriginClient)                    // 3
+	must(endTxn(1, 0, 5, batch.ControlAbort), OriginTxnMarker) // 4
+	lso(2)                                                     // producer 2 is open
+	refused(endTxn(1, 0, 4, batch.ControlCommit), OriginTxnMarker, kerr.TransactionCoordinatorFenced)
+	refused(endTxn(2, -1, 4, batch.ControlCommit), OriginTxnMarker, kerr.InvalidProducerEpoch)
+	must(endTxn(2, 1, 5, batch.ControlCommit), OriginTxnMarker) // 5: a marker may raise the epoch
+	lso(6)
+	refused(producerBatchOf(2, 0, 1, 1, true), OriginClient, kerr.InvalidProducerEpoch)
+	if diff := cmp.Diff([]AbortedTxn{{1, 0}}, l.AbortedTxns(0, 6)); diff != "" {
+		t.Error(diff)
+	}
+	if got := l.AbortedTxns(5, 6); len(got) != 0 {
+		t.Errorf("aborted after its marker: %v", got)
+	}
+	// A transaction that is over but whose marker is not replicated holds the last stable offset.
+	must(producerBatchOf(3, 0, 0, 1, true), OriginClient)       // 6
+	must(endTxn(3, 0, 5, batch.ControlCommit), OriginTxnMarker) // 7
+	l.SetHighWatermark(7)
+	if got := l.LastStableOffset(); got != 6 {
+		t.Errorf("last stable offset %d while the marker is not replicated, want 6", got)
+	}
+	lso(8)
+	refused(endTxn(9, 0, 5, batch.ControlCommit), OriginClient, kerr.InvalidRecord)
+}
+
+func TestVerificationGuard(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	add := func(seq int32, g *VerificationGuard) error {
+		_, err := l.AppendAsLeader(producerBatchOf(1, 0, seq, 1, true), AppendOptions{Guard: g, RequireVerified: true})
+		return err
+	}
+	if err := add(0, nil); !errors.Is(err, kerr.InvalidTxnState) {
+		t.Fatalf("without verification: %v", err)
+	}
+	g := l.StartVerification(1, 0, 0)
+	if g == nil {
+		t.Fatal("no guard for a transaction that is not open")
+	}
+	// The transaction ends while the coordinator is asked.
+	if _, err := l.AppendAsLeader(endTxn(1, 0, 1, batch.ControlAbort), AppendOptions{Origin: OriginTxnMarker}); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(0, g); !errors.Is(err, kerr.InvalidTxnState) {
+		t.Fatalf("with a guard from before the marker: %v", err)
+	}
+	g = l.StartVerification(1, 0, 0)
+	if err := add(0, g); err != nil {
+		t.Fatal(err)
+	}
+	if g := l.StartVerification(1, 0, 1); g != nil {
+		t.Error("a guard for an open transaction")
+	}
+	if err := add(1, nil); err != nil {
+		t.Errorf("in an open transaction: %v", err)
+	}
+}
+
+// The producer state is a function of the log: whatever way it was come by, it must be the same.
+func TestProducerStateSurvives(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		e := newEnv(t, vfs.NewMem())
+		defer e.abandon()
+		e.mod = func(c *ManagerConfig) { c.manual = true }
+		c := modelConfig()
+		c.SegmentBytes = 700
+		e.cfg["t"] = c
+		e.open()
+		l := e.log("t", 0)
+		seqs := map[int64]int32{}
+		open := map[int64]bool{}
+		type state struct {
+			producers []ProducerInfo
+			aborted   []AbortedTxn
+			lso       int64
+		}
+		history := map[int64]state{} // by log end
+		look := func() state {
+			l.SetHighWatermark(l.EndOffset())
+			a, err := l.AbortedTransactions(0, l.EndOffset())
+			if err != nil {
+				rt.Fatal(err)
+			}
+			return state{l.Producers(), a, l.LastStableOffset()}
+		}
+		remember := func() { history[l.EndOffset()] = look() }
+		compare := func(what string) {
+			if diff := cmp.Diff(history[l.EndOffset()], look(), cmp.AllowUnexported(state{})); diff != "" {
+				rt.Fatalf("%s (-want +got):\n%s", what, diff)
+			}
+		}
+		remember()
+		rt.Repeat(map[string]func(*rapid.T){
+			"data": func(rt *rapid.T) {
+				id := rapid.Int64Range(1, 4).Draw(rt, "producer")
+				n := rapid.IntRange(1, 3).Draw(rt, "records")
+				txn := id%2 == 0
+				mustAppend(t, l, producerBatchOf(id, 0, seqs[id], n, txn))
+				seqs[id] += int32(n)
+				open[id] = txn
+				remember()
+			},
+			"marker": func(rt *rapid.T) {
+				id := rapid.SampledFrom([]int64{2, 4}).Draw(rt, "producer")
+				if !open[id] {
+					return
+				}
+				kind := rapid.SampledFrom([]batch.ControlType{batch.ControlAbort, batch.ControlCommit}).Draw(rt, "kind")
+				if _, err := l.AppendAsLeader(endTxn(id, 0, 1, kind), AppendOptions{Origin: OriginTxnMarker}); err != nil {
+					rt.Fatal(err)
+				}
+				open[id] = false
+				remember()
+			},
+			"plain":  func(rt *rapid.T) { mustAppend(t, l, plainBatch(1, 30, 5)); remember() },
+			"flush":  func(*rapid.T) { _ = l.Flush() },
+			"points": func(*rapid.T) { _ = e.m.Checkpoint() },
+			"reopen": func(rt *rapid.T) {
+				e.close()
+				e.open()
+				l = e.m.Log(TopicPartition{"t", 0})
+				compare("after a clean stop")
+			},
+			"kill": func(rt *rapid.T) {
+				e.fs = e.fs.(*vfs.Mem).CrashClone(vfs.KeepAll, rand.New(rand.NewPCG(0, 0)))
+				e.abandon()
+				e.open()
+				l = e.m.Log(TopicPartition{"t", 0})
+				compare("after a kill")
+			},
+			"truncate": func(rt *rapid.T) {
+				ends := make([]int64, 0, len(history))
+				for end := range history {
+					if end <= l.EndOffset() {
+						ends = append(ends, end)
+					}
+				}
+				slices.Sort(ends)
+				to := rapid.SampledFrom(ends).Draw(rt, "to")
+				if err := l.TruncateTo(to); err != nil {
+					rt.Fatal(err)
+				}
+				compare("after a truncation")
+				for end := range history {
+					if end > to {
+						delete(history, end)
+					}
+				}
+				for id := range seqs {
+					seqs[id], open[id] = 0, false
+				}
+				for _, p := range l.Producers() {
+					seqs[p.ProducerID] = p.LastSequence + 1
+					open[p.ProducerID] = p.CurrentTxnFirstOffset >= 0
+				}
+			},
+		})
+	})
+}
