@@ -56,7 +56,7 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 	@go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@bin/staticcheck ./...
 	@cd compat-tests && go vet ./... && ../bin/staticcheck ./...
-	@for f in .ci/deps .ci/run .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run; do bash -n $$f; done
+	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run; do bash -n $$f; done
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
@@ -85,10 +85,7 @@ compose-test: build ## docker-compose.yml for real: produce and consume through 
 	@compat-tests/compose/run
 
 fuzz: ## every fuzz target for FUZZTIME
-	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' ./... | while read -r pkg dir; do \
-	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
-	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$pkg" >/tmp/ottla-fuzz.$$$$ 2>&1 \
-	      || { cat /tmp/ottla-fuzz.$$$$; rm -f /tmp/ottla-fuzz.$$$$; exit 1; }; rm -f /tmp/ottla-fuzz.$$$$; done; done
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 docs: build ## write docs/config.md from the table of configuration keys
 	@bin/ottla config reference >docs/config.md

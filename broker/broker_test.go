@@ -13,11 +13,13 @@ import (
 )
 
 func TestRecordsComeBackAsTheyWent(t *testing.T) {
+	t.Parallel()
 	for name, codec := range map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := start(t, t.TempDir())
 			produce(t, b.client(kgo.ProducerBatchCompression(codec)), "t", 0, 1000)
 			wantRecords(t, b, "t", 1000)
@@ -26,6 +28,7 @@ func TestRecordsComeBackAsTheyWent(t *testing.T) {
 }
 
 func TestRestartKeepsTopicsRecordsAndOffsets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := start(t, dir)
 	b.create("t", 3, map[string]*string{"retention.ms": kadm.StringPtr("-1")})
@@ -60,6 +63,7 @@ func TestRestartKeepsTopicsRecordsAndOffsets(t *testing.T) {
 }
 
 func TestGroupRebalancesBetweenMembers(t *testing.T) {
+	t.Parallel()
 	b := start(t, t.TempDir())
 	b.create("t", 4, nil)
 	assigned := make(chan int, 100)
@@ -95,6 +99,7 @@ func TestGroupRebalancesBetweenMembers(t *testing.T) {
 }
 
 func TestTopicLifecycle(t *testing.T) {
+	t.Parallel()
 	b := start(t, t.TempDir())
 	admin := kadm.NewClient(b.client())
 	ctx := t.Context()
@@ -133,6 +138,7 @@ func TestTopicLifecycle(t *testing.T) {
 }
 
 func TestTopicConfigTakesEffectWithoutRestart(t *testing.T) {
+	t.Parallel()
 	b := start(t, t.TempDir())
 	b.create("t", 1, nil)
 	admin := kadm.NewClient(b.client())
@@ -165,6 +171,7 @@ func TestTopicConfigTakesEffectWithoutRestart(t *testing.T) {
 }
 
 func TestDeleteRecordsMovesTheStart(t *testing.T) {
+	t.Parallel()
 	b := start(t, t.TempDir())
 	produce(t, b.client(), "t", 0, 50)
 	admin := kadm.NewClient(b.client())

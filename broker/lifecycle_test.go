@@ -297,6 +297,7 @@ func TestLogLevelsChangeAtRunTime(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir())
 	admin := b.admin()
+	b.create("first", 1, nil) // the start has said all it has to say
 	alter := func(configs ...kmsg.IncrementalAlterConfigsRequestResourceConfig) *kerr.Error {
 		t.Helper()
 		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
@@ -374,11 +375,12 @@ func TestStopGivesEverythingBack(t *testing.T) {
 		produce(t, c, "t", 0, 10)
 		g := b.client(kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		consume(t, g, 1)
+		g.Close() // leaves the group
 		raw := dial(t, b.addr)
 		metadata(t, raw)
 		b.stop()
 		raw.Close()
-		g.Close()
+
 		c.Close()
 		if _, err := try(t, t.Context(), dir, "listeners=PLAINTEXT://192.0.2.1:0"); err == nil { // and a start that fails
 			t.Fatal("it starts on an address of another machine")

@@ -2,10 +2,14 @@ package storage
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"ottla/storage/vfs"
@@ -173,6 +177,86 @@ func BenchmarkCreate(b *testing.B) {
 					}
 				}
 			}
+		})
+	}
+}
+
+var compactRecords = flag.Int("compact-records", 200_000, "records that BenchmarkCompact writes; a tenth as many keys")
+
+func BenchmarkCompact(b *testing.B) {
+	n := *compactRecords
+	for b.Loop() {
+		b.StopTimer()
+		e := newEnv(b, vfs.OS, b.TempDir())
+		c := testConfig()
+		c.SegmentBytes, c.Compact, c.MinCleanableDirtyRatio, c.FileDeleteDelayMs = 100<<20, true, 0, 0
+		e.cfg["t"] = c
+		e.open()
+		l := e.log("t", 0)
+		rnd := rand.New(rand.NewPCG(1, 1))
+		value := make([]byte, 80)
+		for i := 0; i < n; {
+			bb := batch.NewBuilder(batch.NewBuilderOptions(0))
+			for range 100 {
+				bb.Add(int64(i), fmt.Appendf(nil, "key-%09d", rnd.IntN(n/10)), value, nil)
+				i++
+			}
+			mustAppend(b, l, bb.Build())
+		}
+		if err := l.Roll(); err != nil {
+			b.Fatal(err)
+		}
+		l.SetHighWatermark(l.EndOffset())
+		size := l.Size()
+		b.StartTimer()
+		e.m.Compact(context.Background())
+		b.StopTimer()
+		b.SetBytes(size)
+		b.ReportMetric(float64(l.Size())/float64(size), "kept")
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		e.abandon()
+		b.StartTimer()
+	}
+}
+
+// BenchmarkFsyncAppend is flush.messages=1: appends to several partitions, each waiting for its fsync, share rounds.
+func BenchmarkFsyncAppend(b *testing.B) {
+	for _, n := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("partitions=%d", n), func(b *testing.B) {
+			e := newEnv(b, vfs.OS, b.TempDir())
+			c := testConfig()
+			c.FlushMessages = 1
+			e.cfg["t"] = c
+			e.open()
+			var wg sync.WaitGroup
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ResetTimer()
+			for i := range n {
+				l := e.log("t", int32(i))
+				synced := make(chan struct{}, 1)
+				l.OnDurable(func() {
+					select {
+					case synced <- struct{}{}:
+					default:
+					}
+				})
+				wg.Go(func() {
+					p := plainBatch(1, 1000, 1)
+					for left.Add(-1) >= 0 {
+						batch.View(p).SetBaseOffset(0)
+						info, err := l.AppendAsLeader(p, AppendOptions{})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						for l.DurableEndOffset() <= info.LastOffset {
+							<-synced
+						}
+					}
+				})
+			}
+			wg.Wait()
 		})
 	}
 }

@@ -107,25 +107,7 @@ func (c *cleaning) dirtySegments() []*segment {
 
 // buildMap reads the keys of the dirty part, as far as they fit the memory. Control batches and data of aborted transactions do not count.
 func (c *cleaning) buildMap(memory int64, load float64) error {
-	var keys int64
-	for _, s := range c.dirtySegments() {
-		err := s.eachBatch(c.dirty, func(b *batchInfo, sc *scanner) error {
-			p, err := sc.bytes(b.pos, batch.HeaderSize)
-			if err != nil {
-				return &readError{err}
-			}
-			if b.magic == 2 {
-				keys += int64(max(0, batch.View(p).Count()))
-			} else {
-				keys += b.size / legacyTimestampEnd // at least this many bytes a message, unless compressed
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	c.offsets = newOffsetMap(keys, memory, load)
+	c.offsets = newOffsetMap(memory, load)
 	c.offsets.latest = c.dirty - 1
 	txns := newCleanedTxns()
 	for _, s := range c.dirtySegments() {

@@ -354,16 +354,16 @@ func TestCrashDuringCompaction(t *testing.T) {
 }
 
 func TestOffsetMap(t *testing.T) {
-	m := newOffsetMap(1000, 1<<20, 0.9)
-	for i := range 1000 {
-		if !m.put(fmt.Appendf(nil, "key %d", i%700), int64(i)) {
+	m := newOffsetMap(1<<20, 0.9)
+	for i := range 10000 {
+		if !m.put(fmt.Appendf(nil, "key %d", i%7000), int64(i)) {
 			t.Fatalf("no room for key %d", i)
 		}
 	}
-	for i := range 700 {
+	for i := range 7000 {
 		want := int64(i)
-		if i < 300 {
-			want += 700
+		if i < 3000 {
+			want += 7000
 		}
 		if got := m.get(fmt.Appendf(nil, "key %d", i)); got != want {
 			t.Errorf("key %d: %d, want %d", i, got, want)
@@ -372,7 +372,7 @@ func TestOffsetMap(t *testing.T) {
 	if got := m.get([]byte("none")); got != -1 {
 		t.Error(got)
 	}
-	full := newOffsetMap(1000, 10*offsetMapSlot, 0.5)
+	full := newOffsetMap(10*offsetMapSlot, 0.5)
 	n := 0
 	for full.put(fmt.Appendf(nil, "key %d", n), int64(n)) {
 		n++

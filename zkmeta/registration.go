@@ -20,8 +20,22 @@ var persistentPaths = []string{
 	ConfigRoot + "/" + ConfigBrokers, ConfigRoot + "/" + ConfigIPs,
 }
 
-// EnsurePersistent creates the directory nodes that brokers expect.
+// EnsurePersistent creates the directory nodes that brokers expect: on an empty tree in one transaction, otherwise those that are missing.
 func EnsurePersistent(ctx context.Context, s Session) error {
+	var all []Op
+	made := make(map[string]bool)
+	for _, path := range persistentPaths {
+		for i := 1; i <= len(path); i++ {
+			if i < len(path) && path[i] != '/' || made[path[:i]] {
+				continue
+			}
+			made[path[:i]] = true
+			all = append(all, CreateOp(path[:i], nil, Persistent, nil))
+		}
+	}
+	if _, err := s.Multi(ctx, all...); err == nil {
+		return nil // any error is met again, or the nodes are there
+	}
 	for _, path := range persistentPaths {
 		if err := ensure(ctx, s, path); err != nil {
 			return fmt.Errorf("create the persistent znodes: %w", err)

@@ -75,7 +75,7 @@ func (a *API) findGroupCoordinator(c *wire.Call, kind int8, key string) (id int3
 	s := a.Cache.Load()
 	t := s.Topics[offsetsTopic]
 	if t == nil {
-		if err := a.autoCreate(c, offsetsTopic); err != nil && a.code(err) != kerr.LeaderNotAvailable.Code {
+		if err := a.autoCreate(c, offsetsTopic); a.code(err) != kerr.LeaderNotAvailable.Code {
 			a.Log.Warn().Err(err).Str("topic", offsetsTopic).
 				Msg("cannot create the topic of group offsets; see offsets.topic.replication.factor")
 		}

@@ -26,6 +26,13 @@ func createPartitions(a *API, c *wire.Call, req *kmsg.CreatePartitionsRequest, r
 	for i := range req.Topics {
 		names[req.Topics[i].Topic]++
 	}
+	// A topic named twice is answered once.
+	answered := make(map[string]bool, len(req.Topics))
+	req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.CreatePartitionsRequestTopic) bool {
+		again := answered[t.Topic]
+		answered[t.Topic] = true
+		return again
+	})
 	resp.Topics = make([]kmsg.CreatePartitionsResponseTopic, len(req.Topics))
 	grown := make([]bool, len(req.Topics))
 	for i := range req.Topics {

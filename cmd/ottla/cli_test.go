@@ -363,7 +363,7 @@ func TestReadme(t *testing.T) {
 			continue
 		}
 		cmd := exec.Command("bash", "-c", line)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), runMain+"=1", bootstrapEnv+"="+s.addr)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), runMain+"=1", raceAtOnce, bootstrapEnv+"="+s.addr)
 		b, err := cmd.Output()
 		if err != nil {
 			t.Errorf("%s: %v", line, err)

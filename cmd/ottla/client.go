@@ -43,6 +43,7 @@ func (f *clientFlags) client(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.SeedBrokers(f.bootstrap...),
 		kgo.ClientID(f.clientID),
 		kgo.RetryTimeout(f.timeout),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a topic that was just made is seen soon
 		kgo.DialTimeout(min(f.timeout, 10*time.Second)),
 	}, opts...)...)
 	if err != nil {

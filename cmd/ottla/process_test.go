@@ -25,6 +25,9 @@ import (
 // runMain makes the test binary the program itself, so that processes of it can be started and killed.
 const runMain = "OTTLA_TEST_RUN_MAIN"
 
+// raceAtOnce keeps the race detector from sleeping a second at each exit.
+const raceAtOnce = "GORACE=atexit_sleep_ms=0"
+
 var (
 	zooKeeper   *zktest.Server
 	noZooKeeper error
@@ -87,7 +90,7 @@ func ottlaBinary(t *testing.T, as *syscall.Credential, dir string, args ...strin
 func run(t *testing.T, cmd *exec.Cmd, as *syscall.Credential) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), runMain+"=1", "GORACE=halt_on_error=0")
+	p.cmd.Env = append(os.Environ(), runMain+"=1", raceAtOnce)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: as}
 	if err := p.cmd.Start(); err != nil {
@@ -223,7 +226,7 @@ func (s *server) cli(stdin string, args ...string) result {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 60*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), runMain+"=1", bootstrapEnv+"="+s.addr)
+	cmd.Env = append(os.Environ(), runMain+"=1", raceAtOnce, bootstrapEnv+"="+s.addr)
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
 	err := cmd.Run()

@@ -380,7 +380,7 @@ func check(t *testing.T, kind harness.Kind, want golden, results map[string]*env
 	}
 	for i, d := range deliberate {
 		if !used[i] {
-			t.Errorf("difference %q on purpose was not seen: remove it from the table", d)
+			t.Errorf("difference on purpose was not seen, remove it from the table: %s, %s, %s", d.name, d.step, d.path)
 		}
 	}
 }

@@ -37,10 +37,10 @@ func canonical(resp kmsg.Response) {
 	}
 }
 
-// unknown is 1 for a topic of a Fetch answer that the broker does not know.
-func unknown(t kmsg.FetchResponseTopic) int {
+// unknown is the error of a topic of a Fetch answer that the broker does not know, else 0.
+func unknown(t kmsg.FetchResponseTopic) int16 {
 	if len(t.Partitions) > 0 && (t.Partitions[0].ErrorCode == 3 || t.Partitions[0].ErrorCode == 100) {
-		return 1
+		return t.Partitions[0].ErrorCode
 	}
 	return 0
 }

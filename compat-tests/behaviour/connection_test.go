@@ -16,7 +16,11 @@ const quiet = 1500 * time.Millisecond
 func connectionCases() []scenario {
 	be32 := binary.BigEndian.AppendUint32
 	raw := func(name string, payload func() []byte) scenario {
-		return scenario{name: "connection/" + name, do: func(e *env) { e.rawAnswer("raw", payload(), quiet) }}
+		limit := answerLimit
+		if strings.HasPrefix(name, "half") {
+			limit = quiet
+		}
+		return scenario{name: "connection/" + name, do: func(e *env) { e.rawAnswer("raw", payload(), limit) }}
 	}
 	request := func(key, version int16, flexible bool, body ...byte) func() []byte {
 		return func() []byte { return frame(append(header(key, version, 7, &clientID, flexible), body...)) }

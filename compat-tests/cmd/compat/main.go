@@ -4,9 +4,10 @@
 //	compat -broker kafka           an Apache Kafka 3.9.2 started for it
 //	compat -bootstrap host:port    any broker
 //
-// Suites: kcat (librdkafka), admin (kadm, compared with the answers of Kafka), versions (clients of every age), kgo
-// (franz-go's own tests of its client), process (kill -9, bulk, znodes; not with -bootstrap). What a broker is known not
-// to do yet is listed in pending.txt and shown as pending, with the reason; it is never left out of the table.
+// Suites: kcat (librdkafka), admin (kadm, compared with the answers of Kafka), versions (clients of every age), behaviour
+// (requests byte by byte, compared with the answers of Kafka), kgo (franz-go's own tests of its client), process (kill -9,
+// bulk, znodes). Behaviour and process start brokers of their own, so they are left out with -bootstrap. What a broker is
+// known not to do yet is listed in pending.txt and shown as pending, with the reason; it is never left out of the table.
 package main
 
 import (
@@ -40,7 +41,7 @@ func main() {
 	var broker, suites string
 	flag.StringVar(&o.bootstrap, "bootstrap", "", "`host:port` of a running broker; without it one is started")
 	flag.StringVar(&broker, "broker", "ottla", "what is tested, and started without -bootstrap: ottla or kafka")
-	flag.StringVar(&suites, "suites", "kcat,admin,versions,kgo,process", "what to run")
+	flag.StringVar(&suites, "suites", "kcat,admin,versions,behaviour,kgo,process", "what to run")
 	flag.BoolVar(&o.quick, "quick", false, "smaller amounts, and no kgo")
 	flag.BoolVar(&o.long, "long", false, "the full amounts of the process suite")
 	flag.StringVar(&o.table, "table", "", "write the table (Markdown) to this `file`")
@@ -71,7 +72,7 @@ func run(o options) error {
 		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "kgo" })
 	}
 	if o.bootstrap != "" {
-		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "process" })
+		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "process" || s == "behaviour" })
 	} else {
 		stop, err := o.start()
 		if err != nil {

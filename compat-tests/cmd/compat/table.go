@@ -17,11 +17,12 @@ func recordOfKafka() ([]result, error) {
 }
 
 var titles = map[string]string{
-	"kcat":     "kcat (librdkafka 2.0.2)",
-	"admin":    "Administration (franz-go's kadm), answers compared with Kafka's field by field",
-	"versions": "Clients of every age (franz-go limited to the requests of a Kafka version)",
-	"kgo":      "franz-go's own tests of its client (pkg/kgo v1.22.2)",
-	"process":  "Processes: bulk, kill -9, restarts, znodes",
+	"kcat":      "kcat (librdkafka 2.0.2)",
+	"admin":     "Administration (franz-go's kadm), answers compared with Kafka's field by field",
+	"versions":  "Clients of every age (franz-go limited to the requests of a Kafka version)",
+	"behaviour": "Requests made byte by byte, right and wrong ones, answers compared with Kafka's field by field",
+	"kgo":       "franz-go's own tests of its client (pkg/kgo v1.22.2)",
+	"process":   "Processes: bulk, kill -9, restarts, znodes",
 }
 
 // table writes docs/compatibility.md: nothing in it depends on when or where the run was.
