@@ -330,7 +330,12 @@ func (pr *partitionRead) records(l *storage.Log, limit int32, minOne bool) error
 	// More is there, beyond a limit or in the next segment: waiting would not bring it.
 	pr.now = rng.NextOffset() < end
 	if pr.bound == toLastStable {
-		pr.res.Aborted = l.AbortedTxns(fp.FetchOffset, rng.NextOffset())
+		// Without the list the reader would take aborted records for committed ones.
+		if pr.res.Aborted, err = l.AbortedTransactions(fp.FetchOffset, rng.NextOffset()); err != nil {
+			pr.res.Records = nil
+			rng.Release()
+			return err
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,42 +16,82 @@ import (
 // the others go on.
 type cleaner struct {
 	m       *Manager
+	cfg     atomic.Pointer[CleanerConfig]
 	wg      sync.WaitGroup
-	limiter *rate.Limiter // nil: no throttle
+	limiter *rate.Limiter // rate.Inf: no throttle
 
 	mu          sync.Mutex
+	started     bool
+	threads     int // running
 	busy        map[*Log]bool
 	uncleanable map[*Log]error
 }
 
 func newCleaner(m *Manager) *cleaner {
-	c := &cleaner{m: m, busy: map[*Log]bool{}, uncleanable: map[*Log]error{}}
-	if r := m.cfg.Cleaner.IOMaxBytesPerSec; r > 0 && r < math.MaxInt32 {
-		c.limiter = rate.NewLimiter(rate.Limit(r), int(max(1, min(r, math.MaxInt32))))
-	}
+	c := &cleaner{m: m, limiter: rate.NewLimiter(rate.Inf, 1), busy: map[*Log]bool{}, uncleanable: map[*Log]error{}}
+	c.configure(m.cfg.Cleaner)
 	return c
 }
 
 func (c *cleaner) start() {
-	if !c.m.cfg.Cleaner.Enable {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.started = true
+	c.growLocked()
+}
+
+// configure replaces the configuration. A pass under way ends with the memory that it began with.
+func (c *cleaner) configure(cfg CleanerConfig) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Store(&cfg)
+	c.limiter.SetLimit(rate.Inf)
+	if r := cfg.IOMaxBytesPerSec; r > 0 && r < math.MaxInt32 {
+		c.limiter.SetBurst(int(max(1, r)))
+		c.limiter.SetLimit(rate.Limit(r))
+	}
+	c.growLocked()
+}
+
+// growLocked starts the threads that are missing. Needs mu. Threads beyond the configured number end by themselves.
+func (c *cleaner) growLocked() {
+	cfg := c.cfg.Load()
+	if !c.started || !cfg.Enable || c.m.ctx.Err() != nil {
 		return
 	}
-	for range c.m.cfg.Cleaner.Threads {
+	for ; c.threads < cfg.Threads; c.threads++ {
 		c.wg.Go(c.run)
 	}
 }
 
-func (c *cleaner) wait() { c.wg.Wait() }
+// surplus says whether there are more threads than configured, and if so lets the caller be one less.
+func (c *cleaner) surplus() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.threads <= c.cfg.Load().Threads {
+		return false
+	}
+	c.threads--
+	return true
+}
+
+// wait returns when all threads have ended; the manager's context is over.
+func (c *cleaner) wait() {
+	c.mu.Lock()
+	c.started = false // so that a late configure starts no more
+	c.mu.Unlock()
+	c.wg.Wait()
+}
 
 func (c *cleaner) run() {
-	backoff := time.Duration(c.m.cfg.Cleaner.BackoffMs) * time.Millisecond
-	timer := time.NewTimer(backoff)
+	backoff := func() time.Duration { return time.Duration(c.cfg.Load().BackoffMs) * time.Millisecond }
+	timer := time.NewTimer(backoff())
 	defer timer.Stop()
-	for c.m.ctx.Err() == nil {
+	for c.m.ctx.Err() == nil && !c.surplus() {
 		if c.cleanOne(c.m.ctx) {
 			continue
 		}
-		timer.Reset(backoff)
+		timer.Reset(backoff())
 		select {
 		case <-timer.C:
 		case <-c.m.ctx.Done():
@@ -60,17 +101,14 @@ func (c *cleaner) run() {
 
 // throttleBytes waits until n more bytes may be read or written.
 func (c *cleaner) throttleBytes(ctx context.Context, n int) error {
-	if c.limiter == nil {
-		return ctx.Err()
-	}
-	for n > 0 {
+	for n > 0 && c.limiter.Limit() != rate.Inf {
 		k := min(n, c.limiter.Burst())
 		if err := c.limiter.WaitN(ctx, k); err != nil {
 			return err
 		}
 		n -= k
 	}
-	return nil
+	return ctx.Err()
 }
 
 // cleanable is what there is to clean in a log.
@@ -196,8 +234,8 @@ func (c *cleaner) clean(ctx context.Context, x cleanable) error {
 	truncations := l.truncations
 	l.mu.Unlock()
 	work := cleaning{l: l, ctx: ctx, throttle: c.throttleBytes, cfg: l.cfg.Load(), truncations: truncations, dirty: x.dirty, end: x.end}
-	memory := c.m.cfg.Cleaner.DedupeBufferSize / int64(c.m.cfg.Cleaner.Threads)
-	next, err := work.run(memory, c.m.cfg.Cleaner.LoadFactor)
+	cfg := c.cfg.Load()
+	next, err := work.run(cfg.DedupeBufferSize/int64(max(1, cfg.Threads)), cfg.LoadFactor)
 	if err != nil {
 		if ctx.Err() != nil || errors.Is(err, errCleaningAborted) || errors.Is(err, errClosed) || l.truncatedSince(truncations) {
 			return errCleaningAborted

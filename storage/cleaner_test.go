@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -382,5 +383,39 @@ func TestOffsetMap(t *testing.T) {
 	}
 	if !full.put([]byte("key 0"), 77) || full.get([]byte("key 0")) != 77 {
 		t.Error("a known key needs no room")
+	}
+}
+
+func TestCleanerThreadsFollowTheConfiguration(t *testing.T) {
+	m := &Manager{}
+	m.ctx, m.stop = context.WithCancel(t.Context())
+	cfg := CleanerConfig{Enable: true, Threads: 1, BackoffMs: 1}
+	m.cfg.Cleaner = cfg
+	m.logs = newRegistry()
+	c := newCleaner(m)
+	running := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.threads
+	}
+	c.start()
+	cfg.Threads = 3
+	c.configure(cfg)
+	if n := running(); n != 3 {
+		t.Fatalf("%d threads, want 3", n)
+	}
+	cfg.Threads = 1
+	c.configure(cfg)
+	for deadline := time.Now().Add(5 * time.Second); running() != 1; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d threads, want 1", running())
+		}
+	}
+	m.stop()
+	c.wait()
+	cfg.Threads = 2
+	c.configure(cfg)
+	if n := running(); n != 1 {
+		t.Fatal("a thread was started after the end")
 	}
 }

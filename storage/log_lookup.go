@@ -195,15 +195,6 @@ func (l *Log) LegacyOffsetsBefore(ts int64, limit int, upTo int64) []int64 {
 	return out
 }
 
-// AbortedTxns is AbortedTransactions for callers that cannot fail: an error is logged, and the list is empty.
-func (l *Log) AbortedTxns(from, to int64) []AbortedTxn {
-	list, err := l.AbortedTransactions(from, to)
-	if err != nil {
-		l.logger().Error().Err(err).Msg("cannot read the aborted transactions")
-	}
-	return list
-}
-
 // AbortedTransactions lists the aborted transactions that a read_committed reader of [from, to) must know, by first offset. Without
 // the list, the reader must not get the records.
 func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {

@@ -65,18 +65,28 @@ func (c *ManagerConfig) setDefaults() {
 	}{
 		{&c.FlushCheckpointMs, 60_000}, {&c.StartOffsetCheckpointMs, 60_000}, {&c.HWCheckpointMs, 5_000},
 		{&c.RetentionCheckMs, 300_000}, {&c.InitialTaskDelayMs, 30_000}, {&c.FlushSchedulerMs, 1 << 62},
-		{&c.ProducerIDExpirationMs, 86_400_000}, {&c.Cleaner.DedupeBufferSize, 128 << 20}, {&c.Cleaner.BackoffMs, 15_000},
+		{&c.ProducerIDExpirationMs, 86_400_000},
 	} {
 		if *d.at <= 0 {
 			*d.at = d.def
 		}
 	}
-	c.Cleaner.Threads = max(1, c.Cleaner.Threads)
-	if c.Cleaner.IOBufferSize <= 0 {
-		c.Cleaner.IOBufferSize = 512 << 10
+	c.Cleaner.setDefaults()
+}
+
+func (c *CleanerConfig) setDefaults() {
+	c.Threads = max(1, c.Threads)
+	if c.DedupeBufferSize <= 0 {
+		c.DedupeBufferSize = 128 << 20
 	}
-	if c.Cleaner.LoadFactor <= 0 || c.Cleaner.LoadFactor > 1 {
-		c.Cleaner.LoadFactor = 0.9
+	if c.BackoffMs <= 0 {
+		c.BackoffMs = 15_000
+	}
+	if c.IOBufferSize <= 0 {
+		c.IOBufferSize = 512 << 10
+	}
+	if c.LoadFactor <= 0 || c.LoadFactor > 1 {
+		c.LoadFactor = 0.9
 	}
 }
 
@@ -242,6 +252,12 @@ func (m *Manager) UpdateConfig(topic string) {
 			l.dir.flusher.commit(l)
 		}
 	})
+}
+
+// SetCleaner changes the compactor's configuration while it runs; Enable is looked at, but does not stop threads that run.
+func (m *Manager) SetCleaner(c CleanerConfig) {
+	c.setDefaults()
+	m.cleaner.configure(c)
 }
 
 // UpdateAllConfigs is UpdateConfig for every topic: the broker's defaults changed.

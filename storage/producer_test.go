@@ -133,10 +133,10 @@ func TestTransactions(t *testing.T) {
 	must(endTxn(2, 1, 5, batch.ControlCommit), OriginTxnMarker) // 5: a marker may raise the epoch
 	lso(6)
 	refused(producerBatchOf(2, 0, 1, 1, true), OriginClient, kerr.InvalidProducerEpoch)
-	if diff := cmp.Diff([]AbortedTxn{{1, 0}}, l.AbortedTxns(0, 6)); diff != "" {
+	if diff := cmp.Diff([]AbortedTxn{{1, 0}}, abortedTxns(t, l, 0, 6)); diff != "" {
 		t.Error(diff)
 	}
-	if got := l.AbortedTxns(5, 6); len(got) != 0 {
+	if got := abortedTxns(t, l, 5, 6); len(got) != 0 {
 		t.Errorf("aborted after its marker: %v", got)
 	}
 	// A transaction that is over but whose marker is not replicated holds the last stable offset.
@@ -284,4 +284,13 @@ func TestProducerStateSurvives(t *testing.T) {
 			},
 		})
 	})
+}
+
+func abortedTxns(t *testing.T, l *Log, from, to int64) []AbortedTxn {
+	t.Helper()
+	list, err := l.AbortedTransactions(from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
