@@ -9,11 +9,12 @@
 //
 // # Goroutines
 //
-// One follows the metadata session and renews everything that ended with it. Connections, logs, fetchers, coordinators and the
+// One follows the metadata session and renews everything that ended with it, one the log directories that fail, one (for each session) the
+// configuration changes. All start after the broker is registered. Connections, logs, fetchers, coordinators and the
 // controller have their own; each is stopped and waited for by Stop.
 //
 // # What survives a crash
 //
 // The logs (package storage) and the znode tree. A broker that restarts before its old session is gone finds the session's id beside its
-// logs and takes its own registration over.
+// logs and takes its own registration over, and gives up the controllership that went with it.
 package broker

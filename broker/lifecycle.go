@@ -12,7 +12,7 @@ import (
 
 // Stop shuts the broker down in the order in which nothing is lost: leadership is handed over, requests in flight are answered,
 // coordinators and fetchers end, logs are flushed and marked clean, and last the session closes, so that the registration goes. ctx
-// bounds the parts that wait for others; the logs are closed in any case.
+// bounds the parts that wait for others, not the logs, which are flushed and closed in any case.
 func (b *Broker) Stop(ctx context.Context) error {
 	var err error
 	b.stopped.Do(func() {
@@ -26,7 +26,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		b.controller.Close()
 		b.replication.Load().Close()
 		b.peers.close()
-		err = b.logs.Close(ctx)
+		err = b.logs.Close(context.WithoutCancel(ctx)) // what was waited for above must not make it unclean
 		b.closeStore()
 		b.log.Info().Dur("took", time.Since(began)).AnErr("err", err).Msg("broker stopped")
 	})

@@ -150,7 +150,7 @@ func (b *Broker) recallSession(present int64) {
 // freeController deletes /controller if this broker's last life left it, as the session's end would do. The check of the epoch's version makes
 // sure that nobody else is deposed: an election writes both.
 func (b *Broker) freeController(ctx context.Context, s zkmeta.Session) error {
-	if true {
+	if b.prevOwn == 0 {
 		return nil
 	}
 	_, epoch, err := s.Get(ctx, zkmeta.ControllerEpoch, nil)

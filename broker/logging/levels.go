@@ -76,7 +76,8 @@ func (l *Levels) Set(name, level string) error {
 	defer l.mu.Unlock()
 	p := l.parts[name]
 	if p == nil {
-		return fmt.Errorf("Logger %s does not exist!", name) //nolint:staticcheck // Kafka's words
+		//lint:ignore ST1005 Kafka's words
+		return fmt.Errorf("Logger %s does not exist!", name)
 	}
 	p.own.Store(true)
 	p.level.Store(int32(z))
@@ -93,9 +94,11 @@ func (l *Levels) Unset(name string) error {
 	p := l.parts[name]
 	switch {
 	case name == Root:
-		return fmt.Errorf("Removing the log level of the %s logger is not allowed", Root) //nolint:staticcheck // Kafka's words
+		//lint:ignore ST1005 Kafka's words
+		return fmt.Errorf("Removing the log level of the %s logger is not allowed", Root)
 	case p == nil:
-		return fmt.Errorf("Logger %s does not exist!", name) //nolint:staticcheck // Kafka's words
+		//lint:ignore ST1005 Kafka's words
+		return fmt.Errorf("Logger %s does not exist!", name)
 	}
 	p.own.Store(false)
 	l.follow()

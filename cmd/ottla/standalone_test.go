@@ -90,9 +90,8 @@ func TestEveryAcknowledgedRecordOutlivesKill(t *testing.T) {
 
 // acks are the records that a broker acknowledged.
 type acks struct {
-	mu   sync.Mutex
-	at   map[string]string // topic-partition@offset: value
-	errs []error
+	mu sync.Mutex
+	at map[string]string // topic-partition@offset: value
 }
 
 func (a *acks) count() int {
