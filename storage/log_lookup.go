@@ -101,7 +101,8 @@ func (s *segment) recordAt(ts, from int64) (found foundRecord, ok bool, err erro
 
 var errFound = errors.New("found")
 
-// recordIn is recordAt within one batch.
+// recordIn is recordAt within one batch. A batch whose checksum is right but whose records cannot be read is what a producer sent
+// (compressed batches are stored unopened): it answers as a whole, and does not hide what comes after it.
 func recordIn(p []byte, b *batchInfo, ts, from int64) (found foundRecord, ok bool, err error) {
 	check := func(r *batch.Record) error {
 		if r.Timestamp < ts || r.Offset < from {
@@ -117,8 +118,11 @@ func recordIn(p []byte, b *batchInfo, ts, from int64) (found foundRecord, ok boo
 	} else {
 		err = m.Walk(batch.DefaultDecompressLimit, check)
 	}
-	if errors.Is(err, errFound) {
+	switch {
+	case errors.Is(err, errFound):
 		return found, true, nil
+	case err != nil && b.magic == 2 && batch.View(p).VerifyCRC() == nil:
+		return foundRecord{max(b.base, from), b.maxTimestamp, b.leaderEpoch}, true, nil
 	}
 	return found, false, err
 }

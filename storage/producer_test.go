@@ -294,3 +294,21 @@ func abortedTxns(t *testing.T, l *Log, from, to int64) []AbortedTxn {
 	}
 	return list
 }
+
+func TestTimestampOfBatchThatCannotBeOpened(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	mustAppend(t, l, plainBatch(2, 10, 100))
+	bad := batch.View(plainBatch(3, 10, 200))
+	bad[22] |= byte(batch.Gzip) // its records are no gzip stream
+	bad.UpdateCRC()
+	mustAppend(t, l, bad)
+	mustAppend(t, l, plainBatch(2, 10, 300))
+	for _, tt := range []struct{ ts, offset int64 }{{100, 0}, {150, 2}, {250, 5}} {
+		off, _, _, ok, err := l.OffsetForTimestamp(tt.ts, l.EndOffset())
+		if err != nil || !ok || off != tt.offset {
+			t.Errorf("first offset at or after %d is %d, %v, %v; want %d", tt.ts, off, ok, err, tt.offset)
+		}
+	}
+}
