@@ -100,8 +100,9 @@ func run(o options) error {
 			}
 		}
 		passed, failed, skipped := count(rs)
-		if failed == 0 && len(events.Failed) > 0 {
-			broken = true // the package itself failed: no test says why
+		if events.Broken() {
+			fmt.Printf("--- fail: %s: go test failed, and no test says why\n", suite)
+			broken = true
 		}
 		fmt.Printf("== %s: %s\n", suite, testjson.Summary(passed, failed, skipped))
 		all = append(all, rs...)

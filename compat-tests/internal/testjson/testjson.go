@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -105,6 +106,13 @@ func Read(in io.Reader, show func(line string)) (*Run, error) {
 		}
 	}
 	return run, sc.Err()
+}
+
+// Broken says that a package failed although none of its tests did: it does not build, or its TestMain failed.
+func (r *Run) Broken() bool {
+	return slices.ContainsFunc(r.Failed, func(pkg string) bool {
+		return !slices.ContainsFunc(r.Tests, func(t *Test) bool { return t.Package == pkg && t.Status == Fail })
+	})
 }
 
 // Count returns how many tests ended how. A test with subtests counts only when it failed and none of those did.

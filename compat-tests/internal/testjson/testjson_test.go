@@ -32,6 +32,9 @@ func TestReadCountsTestsWithoutSubtests(t *testing.T) {
 	if p, f, s := run.Count(); p != 1 || f != 2 || s != 1 {
 		t.Errorf("%d passed, %d failed, %d skipped; want 1, 2 (one did not end), 1", p, f, s)
 	}
+	if run.Broken() {
+		t.Error("broken, although a test says why")
+	}
 	if got := strings.Join(shown, "|"); got != "FAIL\tp\t0.1s|ok  \tq\t0.1s" {
 		t.Errorf("shown: %q", got)
 	}
@@ -50,6 +53,9 @@ func TestReadCountsAPackageThatDoesNotBuild(t *testing.T) {
 	run, err := Read(strings.NewReader(in), func(string) {})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !run.Broken() {
+		t.Error("not broken")
 	}
 	if p, f, s := run.Count(); p != 0 || f != 1 || s != 0 {
 		t.Errorf("%d passed, %d failed, %d skipped; want 0, 1, 0", p, f, s)
