@@ -100,11 +100,10 @@ func (b *Broker) readTopicConfig(topic string) (map[string]string, error) {
 const configReadTimeout = 10 * time.Second
 
 func (b *Broker) topicConfigChanged(topic string) error {
-	values, err := b.readTopicConfig(topic)
+	values, err := b.topics.Refresh(topic)
 	if err != nil {
 		return err
 	}
-	b.topics.Set(topic, values)
 	b.logs.UpdateConfig(topic)
 	if strings.EqualFold(values["unclean.leader.election.enable"], "true") {
 		b.controller.UncleanElectionEnabled(topic)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"ottla/broker/config"
 	"ottla/wire"
+	"ottla/zkmeta"
 )
 
 // DescribeConfigs, versions 0-4, of topics, this broker, the cluster's broker defaults (the broker with the empty name) and this
@@ -18,7 +20,7 @@ import (
 // Null or no names ask for all; unknown ones are left out.
 //
 // Errors, per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST.
-func describeConfigs(a *API, _ *wire.Call, req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) error {
+func describeConfigs(a *API, c *wire.Call, req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) error {
 	for i := range req.Resources {
 		rr := &req.Resources[i]
 		r := kmsg.DescribeConfigsResponseResource{ResourceType: rr.ResourceType, ResourceName: rr.ResourceName}
@@ -26,7 +28,7 @@ func describeConfigs(a *API, _ *wire.Call, req *kmsg.DescribeConfigsRequest, res
 		if len(names) == 0 {
 			names = nil
 		}
-		entries, err := a.describeResource(rr.ResourceType, rr.ResourceName, names)
+		entries, err := a.describeResource(c.Context(), rr.ResourceType, rr.ResourceName, names)
 		if r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err); err == nil || r.ErrorCode == kerr.UnknownTopicOrPartition.Code {
 			r.ErrorMessage = new(string) // Kafka's is empty here, not null
 		}
@@ -38,7 +40,7 @@ func describeConfigs(a *API, _ *wire.Call, req *kmsg.DescribeConfigsRequest, res
 	return nil
 }
 
-func (a *API) describeResource(kind kmsg.ConfigResourceType, name string, names []string) ([]config.Entry, error) {
+func (a *API) describeResource(ctx context.Context, kind kmsg.ConfigResourceType, name string, names []string) ([]config.Entry, error) {
 	snapshot := a.Config.Snapshot()
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
@@ -48,7 +50,12 @@ func (a *API) describeResource(kind kmsg.ConfigResourceType, name string, names 
 		if a.Cache.Load().Topics[name] == nil {
 			return nil, fail(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
 		}
-		return snapshot.DescribeTopic(a.Topics.Overrides(name), names), nil
+		// From the store, as in Kafka: a change that was just answered shows before its notification has gone round.
+		overrides, err := zkmeta.ReadTopicConfig(ctx, a.Session(), name)
+		if err != nil {
+			return nil, err
+		}
+		return snapshot.DescribeTopic(overrides, names), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if name == "" {
 			return snapshot.DescribeDefault(names), nil

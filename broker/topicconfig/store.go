@@ -18,6 +18,8 @@ type Store struct {
 	read   Reader
 	log    zerolog.Logger
 
+	reading sync.Mutex // a read and what becomes of it, so that an older read never lands last; before mu
+
 	mu     sync.RWMutex
 	topics map[string]map[string]string
 }
@@ -32,18 +34,22 @@ func New(c *config.Dynamic, overrides map[string]map[string]string, read Reader,
 	return s
 }
 
-// Overrides returns the topic's own configs, nil if it has none.
-func (s *Store) Overrides(topic string) map[string]string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.topics[topic]
-}
-
 // Set replaces the topic's own configs.
 func (s *Store) Set(topic string, overrides map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.topics[topic] = maps.Clone(overrides)
+}
+
+// Refresh reads the topic's own configs again.
+func (s *Store) Refresh(topic string) (map[string]string, error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	overrides, err := s.read(topic)
+	if err == nil {
+		s.Set(topic, overrides)
+	}
+	return overrides, err
 }
 
 // Replace takes over what the metadata store holds of all topics now.
@@ -72,10 +78,8 @@ func (s *Store) Log(topic string) storage.LogConfig {
 	s.mu.RUnlock()
 	if !known {
 		var err error
-		if overrides, err = s.read(topic); err != nil { // asked again by the next caller
+		if overrides, err = s.Refresh(topic); err != nil { // asked again by the next caller
 			s.log.Error().Err(err).Str("topic", topic).Msg("topic configs could not be read; the broker's defaults hold until they can")
-		} else {
-			s.Set(topic, overrides)
 		}
 	}
 	return logConfig(s.config.Snapshot(), overrides, &s.log)

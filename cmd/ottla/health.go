@@ -39,10 +39,12 @@ func checkHealth(ctx context.Context, addr string) error {
 	defer client.Close()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{}
-	resp, err := req.RequestWith(ctx, client)
-	switch {
-	case err != nil:
+	answer, err := client.SeedBrokers()[0].Request(ctx, req) // of this broker, and of no other that it tells of
+	if err != nil {
 		return fmt.Errorf("%s does not answer: %w", addr, err)
+	}
+	resp := answer.(*kmsg.MetadataResponse)
+	switch {
 	case len(resp.Brokers) == 0:
 		return fmt.Errorf("%s knows no live broker", addr)
 	case resp.ControllerID < 0:

@@ -19,6 +19,7 @@ func TestFirstBrokerIsElectedAndOthersFollow(t *testing.T) {
 	if got := c.get("/controller"); !strings.HasPrefix(got, `{"version":2,"brokerid":1,"timestamp":"`) || !strings.HasSuffix(got, `","kraftControllerEpoch":-1}`) {
 		t.Errorf("/controller is %s", got)
 	}
+	c.until("the controller to set up /feature", func() bool { return c.exists("/feature") })
 	if got := c.get("/feature"); got != `{"features":{},"version":2,"status":1}` {
 		t.Errorf("/feature is %s", got)
 	}
