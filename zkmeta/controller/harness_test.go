@@ -162,7 +162,7 @@ func (c *cluster) wantState(topic string, p int32, want string) {
 // until waits for cond; a controller that does nothing more fails the test after a while.
 func (c *cluster) until(what string, cond func() bool, detail ...func() string) {
 	c.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !cond() {
 		if time.Now().After(deadline) {
 			d := ""
