@@ -14,6 +14,7 @@ import (
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
+	"ottla/wire/batch"
 	"ottla/zkmeta"
 	"ottla/zkmeta/controller"
 	"ottla/zkmeta/ensemble"
@@ -100,7 +101,13 @@ func (b *Broker) assemble(clusterID string) {
 	s := b.cfg.Snapshot()
 	b.changes = zkmeta.NewConfigChangeListener(b.configChanged)
 	inter := s.InterBroker().Name
-	b.peers = newPeers(b.part("peers"), b.id, inter, b.cache, millis(config.Get(s, config.ControllerSocketTimeoutMs)))
+	b.peers = newPeers(b.part("peers"), b.id, inter, b.cache, peerTimeouts{
+		Setup:         millis(config.Get(s, config.SocketConnectionSetupTimeoutMs)),
+		Control:       millis(config.Get(s, config.ControllerSocketTimeoutMs)),
+		Request:       millis(config.Get(s, config.RequestTimeoutMs)),
+		Fetch:         millis(config.Get(s, config.ReplicaSocketTimeoutMs)),
+		ReceiveBuffer: int(config.Get(s, config.ReplicaSocketReceiveBufferBytes)),
+	})
 	b.api = &api.API{
 		Log: b.part("api"), Standalone: standalone(s), BrokerID: b.id, ClusterID: clusterID, Config: b.cfg, Cache: b.cache, Logs: b.logs, Topics: b.topics,
 		Session: b.Session, BrokerEpoch: b.epoch.Load, Levels: b.opts.Levels,
@@ -176,6 +183,8 @@ func groupConfig(s *config.Snapshot, log zerolog.Logger) group.Config {
 		OffsetsRetention:              time.Duration(config.Get(s, config.OffsetsRetentionMinutes)) * time.Minute,
 		OffsetsRetentionCheckInterval: millis(config.Get(s, config.OffsetsRetentionCheckIntervalMs)),
 		CommitTimeout:                 millis(config.Get(s, config.OffsetsCommitTimeoutMs)),
+		LoadBytes:                     int(config.Get(s, config.OffsetsLoadBufferSize)),
+		Codec:                         batch.Codec(config.Get(s, config.OffsetsTopicCompressionCodec)),
 		Log:                           log,
 	}
 }

@@ -24,7 +24,7 @@ type peers struct {
 	clientID string // Kafka uses the broker id as text
 	listener string
 	cache    *metadata.Cache
-	timeout  time.Duration
+	timeouts peerTimeouts
 
 	mu     sync.Mutex
 	conns  map[peerKey]*wire.Client
@@ -36,9 +36,24 @@ type peerKey struct {
 	purpose string
 }
 
-func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, timeout time.Duration) *peers {
+// peerTimeouts bound what a broker waits for another one; ReceiveBuffer is the size of a fetcher's socket buffer, -1 for the kernel's.
+type peerTimeouts struct {
+	Setup         time.Duration // socket.connection.setup.timeout.ms
+	Control       time.Duration // controller.socket.timeout.ms: controller to broker
+	Request       time.Duration // request.timeout.ms: broker to controller
+	Fetch         time.Duration // replica.socket.timeout.ms
+	ReceiveBuffer int           // replica.socket.receive.buffer.bytes
+}
+
+// The purposes of shared connections.
+const (
+	forControl    = "control"
+	forController = "controller"
+)
+
+func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, timeouts peerTimeouts) *peers {
 	return &peers{
-		log: log, clientID: strconv.Itoa(int(brokerID)), listener: listener, cache: cache, timeout: timeout,
+		log: log, clientID: strconv.Itoa(int(brokerID)), listener: listener, cache: cache, timeouts: timeouts,
 		conns: make(map[peerKey]*wire.Client),
 	}
 }
@@ -52,19 +67,41 @@ func (p *peers) dial(ctx context.Context, broker int32) (*wire.Client, error) {
 		return nil, fmt.Errorf("broker %d is not known on listener %s: %w", broker, p.listener, kerr.BrokerNotAvailable)
 	}
 	return wire.Dial(ctx, wire.ClientConfig{
-		Addr: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), ClientID: "broker-" + p.clientID + "-fetcher-0", Timeout: p.timeout, Log: p.log,
+		Addr: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), ClientID: "broker-" + p.clientID + "-fetcher-0",
+		DialFunc: p.connect(p.timeouts.ReceiveBuffer), Timeout: p.timeouts.Fetch, Log: p.log,
 	})
+}
+
+// connect opens TCP connections within the setup timeout.
+func (p *peers) connect(receiveBuffer int) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: p.timeouts.Setup}
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if tcp, ok := conn.(*net.TCPConn); ok && receiveBuffer > 0 {
+			if err := tcp.SetReadBuffer(receiveBuffer); err != nil {
+				conn.Close()
+				return nil, fmt.Errorf("replica.socket.receive.buffer.bytes: %w", err)
+			}
+		}
+		return conn, err
+	}
 }
 
 // request sends over the shared connection to addr, which it opens when there is none. A connection that fails is dropped: what
 // was sent may or may not have been done, and the caller decides.
-func (p *peers) request(ctx context.Context, addr, purpose string, apiVersions bool, req kmsg.Request) (kmsg.Response, error) {
+func (p *peers) request(ctx context.Context, addr, purpose string, req kmsg.Request) (kmsg.Response, error) {
 	key := peerKey{addr, purpose}
 	p.mu.Lock()
 	c := p.conns[key]
 	p.mu.Unlock()
 	if c == nil {
-		opened, err := wire.Dial(ctx, wire.ClientConfig{Addr: addr, ClientID: p.clientID, Timeout: p.timeout, ApiVersions: apiVersions, Log: p.log})
+		timeout := p.timeouts.Control
+		if purpose == forController {
+			timeout = p.timeouts.Request
+		}
+		opened, err := wire.Dial(ctx, wire.ClientConfig{
+			Addr: addr, ClientID: p.clientID, DialFunc: p.connect(-1), Timeout: timeout, ApiVersions: purpose == forController, Log: p.log,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +167,7 @@ func (c *control) Send(ctx context.Context, broker zkmeta.BrokerInfo, req kmsg.R
 	}
 	for _, e := range broker.Endpoints {
 		if e.Listener == c.peers.listener {
-			return c.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), "control", false, req)
+			return c.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), forControl, req)
 		}
 	}
 	return nil, fmt.Errorf("broker %d has no listener %s", broker.ID, c.peers.listener)
@@ -151,7 +188,7 @@ func (b *Broker) toController(ctx context.Context, req kmsg.Request) (kmsg.Respo
 	if !ok {
 		return nil, fmt.Errorf("controller %d is not known on listener %s: %w", id, b.peers.listener, kerr.BrokerNotAvailable)
 	}
-	return b.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), "controller", true, req)
+	return b.peers.request(ctx, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), forController, req)
 }
 
 func (b *Broker) alterPartition(ctx context.Context, req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {

@@ -126,8 +126,8 @@ var RequestTimeoutMs = define(areaNetwork, Key[int32]{
 
 var SocketConnectionSetupTimeoutMaxMs = define(areaNetwork, Key[int64]{
 	Name: "socket.connection.setup.timeout.max.ms", Default: 30_000,
-	Importance: Medium,
-	Doc:        "Longest time to wait for a connection to another broker after repeated failures, in milliseconds.",
+	Importance: Medium, Mark: Accept,
+	Doc: "In Kafka the longest time to wait for a connection to another broker after repeated failures, in milliseconds; here each attempt has socket.connection.setup.timeout.ms, so it has no effect.",
 })
 
 var SocketConnectionSetupTimeoutMs = define(areaNetwork, Key[int64]{
