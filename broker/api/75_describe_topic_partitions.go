@@ -12,7 +12,7 @@ import (
 )
 
 // DescribeTopicPartitions, version 0 (KIP-966): topics in the order of their names, a bounded number of partitions in an answer and
-// a cursor for the rest. Eligible leader replicas do not exist on ZooKeeper: both lists are null.
+// a cursor for the rest. Eligible leader replicas do not exist on ZooKeeper: both lists are empty.
 //
 // Errors, per topic: UNKNOWN_TOPIC_OR_PARTITION; INVALID_REQUEST for a negative cursor; per partition LEADER_NOT_AVAILABLE,
 // LISTENER_NOT_FOUND.
@@ -79,6 +79,7 @@ func describeTopicPartitions(a *API, c *wire.Call, req *kmsg.DescribeTopicPartit
 			rt.Partitions = append(rt.Partitions, kmsg.DescribeTopicPartitionsResponseTopicPartition{
 				ErrorCode: code, Partition: int32(n), LeaderID: leader, LeaderEpoch: p.LeaderEpoch,
 				Replicas: p.Replicas, ISR: p.ISR, OfflineReplicas: offlineReplicas(s, p),
+				EligibleLeaderReplicas: []int32{}, LastKnownELR: []int32{}, // Java's admin client of 3.9 cannot take null
 			})
 		}
 		first = 0

@@ -31,6 +31,9 @@ func TestDescribeTopicPartitions(t *testing.T) {
 				page += fmt.Sprintf("%s %d:", *topic.Topic, topic.ErrorCode)
 				for _, p := range topic.Partitions {
 					page += fmt.Sprintf(" %d", p.Partition)
+					if p.EligibleLeaderReplicas == nil || p.LastKnownELR == nil {
+						page += " null lists, which Java's admin client of 3.9 cannot take"
+					}
 				}
 				page += "; "
 			}
