@@ -133,7 +133,7 @@ type rig struct {
 func newRig(t *testing.T, log *logtest.Log, cfg coordinator.Config) *rig {
 	r := &rig{t: t, log: log}
 	cfg.Topic = "__test"
-	cfg.Log = zerolog.New(&r.out)
+	cfg.Log = zerolog.New(zerolog.SyncWriter(&r.out)) // shards log from their goroutines
 	r.rt = coordinator.NewRuntime(cfg, log, func(int32) coordinator.Machine {
 		m := &kv{data: map[string]string{}, pending: map[int64]map[string]string{}, offsets: map[string]int64{}}
 		r.mu.Lock()
