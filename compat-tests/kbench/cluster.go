@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// clusterScenarios are what a cluster is measured with: every partition on all
+// of its brokers, every acknowledgement from all of them.
+func clusterScenarios(nodes int, long bool) []scenario {
+	times := "-duration 3s -warmup 500ms"
+	if long {
+		times = "-duration 20s -warmup 5s"
+	}
+	topic := fmt.Sprintf(" -replicas %d -partitions 12 -conns 3 -acks -1 ", nodes)
+	return []scenario{
+		{"replicated, acks all, 64 KiB batches", "produce" + topic + times},
+		{"replicated, acks all, lz4, idempotent", "produce -codec lz4 -idempotent" + topic + times},
+		{"replicated, acks all, one record per request, 1000/s", "produce -batch-records 1 -record-size 100 -rate 1000 -procs 2" + topic + times},
+		{"replicated, acks all, one record per request, full speed", "smallbatch" + topic + times},
+	}
+}
+
+// cluster is what runs for a spec: one broker, or several that share the
+// directory and what the prepare command started.
+type cluster struct{ nodes []*Broker }
+
+func (c *cluster) first() *Broker { return c.nodes[0] }
+
+func (c *cluster) pids() (pids []int) {
+	for _, b := range c.nodes {
+		pids = append(pids, b.pid)
+	}
+	return pids
+}
+
+func (c *cluster) pidList() string {
+	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(c.pids()), "[]")), ",")
+}
+
+func (c *cluster) teardown() {
+	for i := len(c.nodes) - 1; i >= 0; i-- { // the first has what the prepare command started
+		c.nodes[i].teardown()
+	}
+}
+
+// startCluster starts nodes brokers, one after the other, and returns how long
+// that took until the first knew all. What was started is in the result also
+// after an error.
+func startCluster(spec *BrokerSpec, nodes int) (*cluster, time.Duration, error) {
+	c := &cluster{}
+	begin := time.Now()
+	for n := 1; n <= nodes; n++ {
+		node := *spec
+		node.Node, node.Nodes, node.Port = n, nodes, spec.Port+nodePorts*(n-1)
+		if n > 1 {
+			node.Prepare = ""
+		}
+		b, err := newBroker(&node)
+		if b == nil {
+			b = &Broker{BrokerSpec: &node}
+		}
+		c.nodes = append(c.nodes, b)
+		if err != nil {
+			return c, 0, err
+		}
+		if n == 1 {
+			begin = time.Now()
+		}
+		if _, err := b.start(2 * time.Minute); err != nil {
+			return c, 0, err
+		}
+	}
+	took := time.Since(begin)
+	for {
+		known, err := c.first().knows()
+		switch {
+		case err == nil && known == nodes:
+			return c, took, nil
+		case time.Since(begin) > 2*time.Minute:
+			return c, 0, errors.Join(fmt.Errorf("%s: %d of %d brokers are known after two minutes", spec.Name, known, nodes), err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		took = time.Since(begin)
+	}
+}
+
+// knows counts the brokers in the broker's Metadata.
+func (b *Broker) knows() (int, error) {
+	c, err := dial(b.addr())
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	c.tcp.SetDeadline(time.Now().Add(5 * time.Second))
+	cl, err := metadata(c, "")
+	if err != nil {
+		return 0, err
+	}
+	return len(cl.Addrs), nil
+}
