@@ -302,13 +302,13 @@ func TestWalkDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v allocations", got)
 		}
 	}
-	// With the race detector a sync.Pool forgets at random, so that one run in a hundred has to do without an allocation.
-	least := math.Inf(1)
-	for range 100 {
-		least = min(least, testing.AllocsPerRun(1, func() { Validate(v, ValidateOptions{Client: true}) }))
+	// With the race detector a sync.Pool forgets at random: one average in 150 then reaches 1, three in a row do not.
+	got := math.Inf(1)
+	for range 3 {
+		got = min(got, testing.AllocsPerRun(100, func() { Validate(v, ValidateOptions{Client: true}) }))
 	}
-	if least != 0 {
-		t.Errorf("Validate: %v allocations", least)
+	if got > 0.5 {
+		t.Errorf("Validate: %v allocations", got)
 	}
 }
 
