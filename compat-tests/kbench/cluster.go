@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,9 +27,10 @@ func clusterScenarios(nodes int, long bool) []scenario {
 
 // cluster is what runs for a spec: one broker, or several that share the
 // directory and what the prepare command started.
-type cluster struct{ nodes []*Broker }
-
-func (c *cluster) first() *Broker { return c.nodes[0] }
+type cluster struct {
+	*BrokerSpec // of the first
+	nodes       []*Broker
+}
 
 func (c *cluster) pids() (pids []int) {
 	for _, b := range c.nodes {
@@ -36,22 +39,26 @@ func (c *cluster) pids() (pids []int) {
 	return pids
 }
 
-func (c *cluster) pidList() string {
-	return strings.Join(strings.Fields(strings.Trim(fmt.Sprint(c.pids()), "[]")), ",")
+// pidFlag lists the processes as the flag -pid takes them.
+func (c *cluster) pidFlag() string {
+	var pids []string
+	for _, pid := range c.pids() {
+		pids = append(pids, strconv.Itoa(pid))
+	}
+	return strings.Join(pids, ",")
 }
 
 func (c *cluster) teardown() {
-	for i := len(c.nodes) - 1; i >= 0; i-- { // the first has what the prepare command started
-		c.nodes[i].teardown()
+	for _, b := range slices.Backward(c.nodes) { // the first has what the prepare command started
+		b.teardown()
 	}
 }
 
 // startCluster starts nodes brokers, one after the other, and returns how long
-// that took until the first knew all. What was started is in the result also
-// after an error.
-func startCluster(spec *BrokerSpec, nodes int) (*cluster, time.Duration, error) {
-	c := &cluster{}
-	begin := time.Now()
+// they took to answer, and to know of each other if there are several. What was
+// started is in the result also after an error.
+func startCluster(spec *BrokerSpec, nodes int) (c *cluster, took time.Duration, err error) {
+	c = &cluster{BrokerSpec: spec}
 	for n := 1; n <= nodes; n++ {
 		node := *spec
 		node.Node, node.Nodes, node.Port = n, nodes, spec.Port+nodePorts*(n-1)
@@ -59,31 +66,30 @@ func startCluster(spec *BrokerSpec, nodes int) (*cluster, time.Duration, error) 
 			node.Prepare = ""
 		}
 		b, err := newBroker(&node)
-		if b == nil {
-			b = &Broker{BrokerSpec: &node}
-		}
-		c.nodes = append(c.nodes, b)
 		if err != nil {
 			return c, 0, err
 		}
-		if n == 1 {
-			begin = time.Now()
-		}
-		if _, err := b.start(2 * time.Minute); err != nil {
+		c.nodes = append(c.nodes, b)
+		answered, err := b.start(2 * time.Minute)
+		if err != nil {
 			return c, 0, err
 		}
+		took += answered
 	}
-	took := time.Since(begin)
+	if nodes == 1 {
+		return c, took, nil
+	}
+	begin := time.Now()
 	for {
-		known, err := c.first().knows()
+		known, err := c.nodes[0].knows()
+		waited := time.Since(begin)
 		switch {
 		case err == nil && known == nodes:
-			return c, took, nil
-		case time.Since(begin) > 2*time.Minute:
+			return c, took + waited, nil
+		case waited > 2*time.Minute:
 			return c, 0, errors.Join(fmt.Errorf("%s: %d of %d brokers are known after two minutes", spec.Name, known, nodes), err)
 		}
 		time.Sleep(10 * time.Millisecond)
-		took = time.Since(begin)
 	}
 }
 
