@@ -162,9 +162,10 @@ func (c *cluster) catchUp(topics map[string]int) (unsettled string) {
 			if told.Leader == s.Leader && !sameSet(isr, s.ISR) {
 				code, answer := c.alterISR(ctrl, s.Leader, name, p, isr...)
 				if code == 0 && answer.ErrorCode == 0 {
-					// A leader remembers the partition epoch of the answer.
+					// A leader remembers the partition epoch of the answer, if it leads in that epoch still. (It may
+					// have been told of another since we looked: then it asked, and was answered, in the new one.)
 					c.mu.Lock()
-					if now := leader.replicas[tp]; now.LeaderEpoch == told.LeaderEpoch && now.ZKVersion < answer.PartitionEpoch {
+					if now := leader.replicas[tp]; now.LeaderEpoch == answer.LeaderEpoch && now.ZKVersion < answer.PartitionEpoch {
 						now.ISR, now.ZKVersion = answer.ISR, answer.PartitionEpoch
 						leader.replicas[tp] = now
 					}
