@@ -504,11 +504,13 @@ func TestConsumerOffsets(t *testing.T) {
 	if got := get(t, s, "/consumers/g/offsets/t/0"); got != "43" {
 		t.Errorf("node is %q", got)
 	}
-	if _, err := s.Set(ctx, "/consumers/g/offsets/t/0", []byte("x"), -1); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := zkmeta.ReadConsumerOffset(ctx, s, "g", "t", 0); err == nil {
-		t.Error("an offset that is none was read")
+	for _, data := range []string{"x", ""} {
+		if _, err := s.Set(ctx, "/consumers/g/offsets/t/0", []byte(data), -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := zkmeta.ReadConsumerOffset(ctx, s, "g", "t", 0); err == nil {
+			t.Errorf("%q was read as an offset", data)
+		}
 	}
 }
 

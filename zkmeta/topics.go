@@ -166,10 +166,11 @@ func MarkTopicDeleted(ctx context.Context, s Session, topic string) error {
 	return nil
 }
 
-// ReadConsumerOffset reads an offset that a client stored with OffsetCommit version 0; false if there is none.
+// ReadConsumerOffset reads an offset that a client stored with OffsetCommit version 0; false if there is no node or
+// one with null data. Data that is no number, and none at all, is an error.
 func ReadConsumerOffset(ctx context.Context, s Session, group, topic string, partition int32) (int64, bool, error) {
 	data, _, err := s.Get(ctx, ConsumerOffset(group, topic, partition), nil)
-	if errors.Is(err, ErrNoNode) || err == nil && len(data) == 0 {
+	if errors.Is(err, ErrNoNode) || err == nil && data == nil {
 		return 0, false, nil
 	}
 	var offset int64

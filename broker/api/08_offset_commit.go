@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/broker/config"
+	"ottla/coordinator/group"
 	"ottla/wire"
 	"ottla/zkmeta"
 )
@@ -32,12 +33,12 @@ func offsetCommit(a *API, c *wire.Call, req *kmsg.OffsetCommitRequest, resp *kms
 	return nil
 }
 
-func (a *API) commitLegacyOffset(c *wire.Call, group, topic string, p kmsg.OffsetCommitRequestTopicPartition, limit int) error {
+func (a *API) commitLegacyOffset(c *wire.Call, groupID, topic string, p kmsg.OffsetCommitRequestTopicPartition, limit int) error {
 	if _, ok := a.Cache.Load().Partition(topic, p.Partition); !ok {
 		return kerr.UnknownTopicOrPartition
 	}
-	if p.Metadata != nil && len(*p.Metadata) > limit {
+	if p.Metadata != nil && !group.MetadataFits(*p.Metadata, limit) {
 		return kerr.OffsetMetadataTooLarge
 	}
-	return zkmeta.WriteConsumerOffset(c.Context(), a.Session(), group, topic, p.Partition, p.Offset)
+	return zkmeta.WriteConsumerOffset(c.Context(), a.Session(), groupID, topic, p.Partition, p.Offset)
 }

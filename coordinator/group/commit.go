@@ -131,7 +131,7 @@ type offsetWriter struct {
 
 // write adds a record; false if the metadata is longer than offset.metadata.max.bytes allows.
 func (w *offsetWriter) write(topic string, partition int32, c *committed) bool {
-	if len(c.metadata) > maxString || utf16Len(c.metadata, w.m.cfg.OffsetMetadataMaxSize) > w.m.cfg.OffsetMetadataMaxSize {
+	if len(c.metadata) > maxString || !MetadataFits(c.metadata, w.m.cfg.OffsetMetadataMaxSize) {
 		return false
 	}
 	if w.buf == nil {
@@ -146,19 +146,20 @@ func (w *offsetWriter) write(topic string, partition int32, c *committed) bool {
 	return true
 }
 
-// utf16Len is how long Java finds s; the exact number only matters around limit.
-func utf16Len(s string, limit int) int {
-	if len(s) <= limit {
-		return len(s)
+// MetadataFits tells whether the metadata of an offset is not longer than offset.metadata.max.bytes allows. Kafka counts what Java
+// counts, UTF-16 code units.
+func MetadataFits(metadata string, limit int) bool {
+	if len(metadata) <= limit {
+		return true
 	}
 	n := 0
-	for _, r := range s {
+	for _, r := range metadata {
 		n++
 		if r > 0xffff {
 			n++
 		}
 	}
-	return n
+	return n <= limit
 }
 
 // txnCommitEvent is a TxnOffsetCommit, versions 0-4. v2: leader epoch. v3: member, generation and group instance id (KIP-447).
