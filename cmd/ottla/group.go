@@ -1,13 +1,7 @@
 package main
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 func newGroup() *cobra.Command {
@@ -15,44 +9,21 @@ func newGroup() *cobra.Command {
 	var out output
 	cmd := &cobra.Command{
 		Use:               "group",
-		Short:             "List and describe consumer groups",
+		Short:             "List, describe, watch, reset, move and delete consumer groups and their offsets",
 		PersistentPreRunE: func(*cobra.Command, []string) error { return out.check() },
 	}
 	c.add(cmd)
 	out.add(cmd)
-	cmd.AddCommand(newGroupList(&c, &out), newGroupDescribe(&c, &out))
+	cmd.AddCommand(
+		newGroupList(&c, &out), newGroupDescribe(&c, &out), newGroupMembers(&c, &out), newGroupLag(&c, &out), newGroupWatch(&c, &out),
+		newGroupReset(&c, &out), newGroupExport(&c, &out), newGroupImport(&c, &out),
+		newGroupDelete(&c, &out), newGroupDeleteOffsets(&c, &out), newGroupMigrate(&c, &out),
+	)
 	return cmd
 }
 
-type groupRow struct {
-	Group       string      `json:"group"`
-	State       string      `json:"state"`
-	Type        string      `json:"protocolType"`
-	Protocol    string      `json:"protocol,omitempty"`
-	Coordinator int32       `json:"coordinator"`
-	Members     []memberRow `json:"members,omitempty"`
-	Offsets     []offsetRow `json:"offsets,omitempty"`
-}
-
-type memberRow struct {
-	ID       string   `json:"id"`
-	Instance string   `json:"instance,omitempty"`
-	Client   string   `json:"client"`
-	Host     string   `json:"host"`
-	Assigned []string `json:"assigned"`
-}
-
-type offsetRow struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Committed int64  `json:"committed"` // -1: none
-	LogEnd    int64  `json:"logEnd"`
-	Lag       int64  `json:"lag"` // -1: not known
-	Member    string `json:"member,omitempty"`
-}
-
 func newGroupList(c *clientFlags, out *output) *cobra.Command {
-	var states []string
+	var states, types []string
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List groups",
@@ -64,7 +35,7 @@ func newGroupList(c *clientFlags, out *output) *cobra.Command {
 				return err
 			}
 			defer admin.Close()
-			groups, err := admin.ListGroups(cmd.Context(), states...)
+			groups, err := admin.ListGroupsByType(cmd.Context(), types, states...)
 			if err != nil {
 				return err
 			}
@@ -78,6 +49,7 @@ func newGroupList(c *clientFlags, out *output) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&states, "state", nil, "only groups in these states")
+	cmd.Flags().StringSliceVar(&types, "type", nil, "only groups of these types: classic, consumer")
 	return cmd
 }
 
@@ -88,87 +60,90 @@ func newGroupDescribe(c *clientFlags, out *output) *cobra.Command {
 		Example: "  ottla group describe billing",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			admin, err := c.admin()
-			if err != nil {
-				return err
-			}
-			defer admin.Close()
-			lags, err := retry(cmd.Context(), c, func() (kadm.DescribedGroupLags, error) {
-				lags, err := admin.Lag(cmd.Context(), names...)
-				if err == nil {
-					for _, name := range names {
-						err = errors.Join(err, lags[name].DescribeErr)
+			return c.withGroups(cmd, names, func(list []groupRow) error {
+				var rows []row
+				for _, r := range list {
+					for _, o := range r.Offsets {
+						rows = append(rows, row{r.Group, r.State, o.Topic, o.Partition, orDash(o.Committed), orDash(o.LogEnd), orDash(o.Lag), o.Member})
+					}
+					if len(r.Offsets) == 0 {
+						rows = append(rows, row{r.Group, r.State, "-", "-", "-", "-", "-", ""})
 					}
 				}
-				return lags, err
-			})
-			if len(lags) == 0 && err != nil {
-				return err
-			}
-			var list []groupRow
-			var rows []row
-			var errs []error
-			for _, name := range names {
-				g, ok := lags[name]
-				if err := g.Error(); !ok || err != nil {
-					errs = append(errs, fmt.Errorf("group %s: %w", name, err))
-					continue
-				}
-				if g.State == "Dead" {
-					errs = append(errs, fmt.Errorf("group %s does not exist", name))
-					continue
-				}
-				r := describeGroup(&g)
-				list = append(list, r)
-				for _, o := range r.Offsets {
-					rows = append(rows, row{r.Group, r.State, o.Topic, o.Partition, orDash(o.Committed), o.LogEnd, orDash(o.Lag), o.Member})
-				}
-				if len(r.Offsets) == 0 {
-					rows = append(rows, row{r.Group, r.State, "-", "-", "-", "-", "-", ""})
-				}
-			}
-			if len(list) > 0 {
 				header := row{"group", "state", "topic", "partition", "committed", "log end", "lag", "member"}
-				if err := out.print(cmd.OutOrStdout(), list, header, rows); err != nil {
-					return err
-				}
-			}
-			return errors.Join(errs...)
+				return out.print(cmd.OutOrStdout(), list, header, rows)
+			})
 		},
 	}
 }
 
-func describeGroup(g *kadm.DescribedGroupLag) groupRow {
-	r := groupRow{Group: g.Group, State: g.State, Type: g.ProtocolType, Protocol: g.Protocol, Coordinator: g.Coordinator.NodeID}
-	for _, m := range g.Members {
-		mr := memberRow{ID: m.MemberID, Client: m.ClientID, Host: m.ClientHost, Assigned: []string{}}
-		if m.InstanceID != nil {
-			mr.Instance = *m.InstanceID
-		}
-		if a, ok := m.Assigned.AsConsumer(); ok {
-			for _, t := range a.Topics {
-				for _, p := range t.Partitions {
-					mr.Assigned = append(mr.Assigned, fmt.Sprintf("%s-%d", t.Topic, p))
+func newGroupMembers(c *clientFlags, out *output) *cobra.Command {
+	return &cobra.Command{
+		Use:     "members GROUP...",
+		Short:   "Show the members of groups and what is assigned to them",
+		Example: "  ottla group members billing",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return c.withGroups(cmd, names, func(list []groupRow) error {
+				var rows []row
+				for i := range list {
+					r := &list[i]
+					r.Offsets = nil
+					for _, m := range r.Members {
+						rows = append(rows, row{r.Group, m.ID, m.Instance, m.Client, m.Host, len(m.Assigned), joined(m.Assigned)})
+					}
 				}
-			}
-		}
-		slices.Sort(mr.Assigned)
-		r.Members = append(r.Members, mr)
+				return out.print(cmd.OutOrStdout(), list, row{"group", "member", "instance", "client", "host", "partitions", "assigned"}, rows)
+			})
+		},
 	}
-	slices.SortFunc(r.Members, func(x, y memberRow) int { return cmp.Compare(x.ID, y.ID) })
-	for _, l := range g.Lag.Sorted() {
-		o := offsetRow{Topic: l.Topic, Partition: l.Partition, Committed: l.Commit.At, LogEnd: l.End.Offset, Lag: l.Lag}
-		if l.Member != nil {
-			o.Member = l.Member.MemberID
-		}
-		r.Offsets = append(r.Offsets, o)
-	}
-	return r
 }
 
-func orDash(n int64) any {
-	if n < 0 {
-		return "-"
+// lagRow is the lag of a group in one topic.
+type lagRow struct {
+	Group      string `json:"group"`
+	State      string `json:"state"`
+	Topic      string `json:"topic"`
+	Partitions int    `json:"partitions"`
+	Lag        int64  `json:"lag"` // of the partitions whose lag is known
+	Unknown    int    `json:"unknown,omitempty"`
+}
+
+func newGroupLag(c *clientFlags, out *output) *cobra.Command {
+	return &cobra.Command{
+		Use:   "lag [GROUP...]",
+		Short: "Show by topic how far groups are behind; all groups if none is named",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return c.withGroupsOrAll(cmd, names, func(list []groupRow) error {
+				lags := []lagRow{}
+				var rows []row
+				for i := range list {
+					for _, l := range list[i].lags() {
+						lags = append(lags, l)
+						rows = append(rows, row{l.Group, l.State, l.Topic, l.Partitions, l.Lag, l.Unknown})
+					}
+				}
+				return out.print(cmd.OutOrStdout(), lags, row{"group", "state", "topic", "partitions", "lag", "unknown"}, rows)
+			})
+		},
 	}
-	return n
+}
+
+// lags sums up by topic.
+func (r *groupRow) lags() []lagRow {
+	var list []lagRow
+	for _, o := range r.Offsets { // sorted by topic
+		if n := len(list); n == 0 || list[n-1].Topic != o.Topic {
+			list = append(list, lagRow{Group: r.Group, State: r.State, Topic: o.Topic})
+		}
+		l := &list[len(list)-1]
+		l.Partitions++
+		if o.Lag < 0 {
+			l.Unknown++
+		} else {
+			l.Lag += o.Lag
+		}
+	}
+	return list
 }
