@@ -41,6 +41,8 @@ func (b *Broker) openLogs(ctx context.Context, dirs []string, clusterID string) 
 		ProducerIDExpirationMs:  int64(config.Get(s, config.ProducerIdExpirationMs)),
 		OnDirFailure:            b.dirFailed,
 		Cleaner:                 cleanerConfig(s),
+		MoveThreads:             moveThreads(s),
+		MoveMaxBytesPerSec:      moveThrottle(s),
 		Log:                     b.part("storage"),
 	})
 	return err
@@ -49,6 +51,17 @@ func (b *Broker) openLogs(ctx context.Context, dirs []string, clusterID string) 
 // part is the logger of a part of the broker.
 func (b *Broker) part(name string) zerolog.Logger {
 	return b.opts.Levels.Logger(name).With().Int32("broker", b.id).Logger()
+}
+
+// moveThreads is 0 for as many as directories.
+func moveThreads(s *config.Snapshot) int {
+	n, _ := config.Lookup(s, config.NumReplicaAlterLogDirsThreads)
+	return int(n)
+}
+
+// moveThrottle is at least 1: Kafka, too, copies a little where the limit is 0.
+func moveThrottle(s *config.Snapshot) int64 {
+	return max(1, config.Get(s, config.ReplicaAlterLogDirsIoMaxBytesPerSecond))
 }
 
 func cleanerConfig(s *config.Snapshot) storage.CleanerConfig {

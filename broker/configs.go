@@ -116,6 +116,7 @@ func (b *Broker) brokerConfigChanged(before, after *config.Snapshot) {
 	b.server.SetLimits(limits(after))
 	b.logs.UpdateAllConfigs()
 	b.logs.SetCleaner(cleanerConfig(after))
+	b.logs.SetMoveThrottle(moveThrottle(after))
 	if config.Get(after, config.UncleanLeaderElectionEnable) && !config.Get(before, config.UncleanLeaderElectionEnable) {
 		b.controller.UncleanElectionEnabled("")
 	}

@@ -160,7 +160,7 @@ func wantRecords(t *testing.T, r *running, topic string, n int) {
 // eventually waits for a condition that comes about by itself; it returns nil when it holds.
 func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		err := holds()
 		if err == nil {
 			return

@@ -150,10 +150,14 @@ func (c *cleaner) take() (best cleanable, ok bool) {
 	}
 	c.m.logs.each(func(l *Log) {
 		cfg := l.cfg.Load()
-		if !cfg.Compact || l.usable() != nil || c.busy[l] || c.uncleanable[l] != nil {
+		if !cfg.Compact || l.usable() != nil || l.future.Load() != nil || c.busy[l] || c.uncleanable[l] != nil {
 			return
 		}
+		g := l.generation.Load()
 		x, err := l.cleanable(time.Now(), cfg)
+		if err != nil && l.generation.Load() != g {
+			return // the files changed under it; there will be another look
+		}
 		if err != nil {
 			err = l.readFailed(err)
 			l.logger().Error().Err(err).Msg("cannot tell whether the log needs compaction")
@@ -179,7 +183,7 @@ func (l *Log) cleanable(now time.Time, cfg *LogConfig) (cleanable, error) {
 	x := cleanable{log: l}
 	segs := l.segmentList()
 	active := segs[len(segs)-1]
-	x.dirty = max(l.dir.cleanedTo(l.tp), l.start.Load())
+	x.dirty = max(l.dir().cleanedTo(l.tp), l.start.Load())
 	if x.dirty > active.base {
 		x.dirty = l.start.Load() // the checkpoint is of another log
 	}
@@ -231,8 +235,11 @@ func (c *cleaner) clean(ctx context.Context, x cleanable) error {
 	l := x.log
 	start := time.Now()
 	l.mu.Lock()
-	truncations := l.truncations
+	truncations, moving := l.truncations, l.future.Load() != nil
 	l.mu.Unlock()
+	if moving {
+		return errCleaningAborted
+	}
 	work := cleaning{l: l, ctx: ctx, throttle: c.throttleBytes, cfg: l.cfg.Load(), truncations: truncations, dirty: x.dirty, end: x.end}
 	cfg := c.cfg.Load()
 	next, err := work.run(cfg.DedupeBufferSize/int64(max(1, cfg.Threads)), cfg.LoadFactor)
@@ -245,7 +252,7 @@ func (c *cleaner) clean(ctx context.Context, x cleanable) error {
 	if next == x.dirty {
 		next = x.end // nothing but offsets without records
 	}
-	if err := l.dir.setCleanedTo(l.tp, next); err != nil {
+	if err := l.dir().setCleanedTo(l.tp, next); err != nil {
 		return err
 	}
 	l.logger().Info().Int64("from", x.dirty).Int64("to", next).Int("keys", work.offsets.used).Int64("bytes_read", work.stats.bytesRead).

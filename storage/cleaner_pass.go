@@ -420,8 +420,7 @@ func (l *Log) replaceSegments(out *segment, sources []*segment, truncations uint
 	if l.truncations != truncations || at < 0 || at+len(sources) >= len(segs) || !slices.Equal(segs[at:at+len(sources)], sources) {
 		return errors.Join(errCleaningAborted, (&cleanOutput{seg: out}).discard())
 	}
-	delay := time.Duration(l.cfg.Load().FileDeleteDelayMs) * time.Millisecond
-	if err := l.discardLocked(sources, delay); err != nil {
+	if err := l.discardLocked(sources, l.deleteDelay()); err != nil {
 		return l.failed("compaction", err)
 	}
 	if err := out.rename(""); err != nil {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type crashRun struct {
 	log    zerolog.Logger
 	trace  []string
 	tracks map[int32]*crashTrack
+	moves  int // done before the crash
 }
 
 // crashTrack is one partition: what it is, what it may also be while an operation is under way, and what was promised.
@@ -46,6 +48,8 @@ type crashTrack struct {
 
 const crashTopic = "t"
 
+var crashDirs = []string{"/data", "/more"}
+
 func crashConfig(sync bool) LogConfig {
 	c := modelConfig()
 	c.SegmentBytes = 1200
@@ -57,7 +61,7 @@ func crashConfig(sync bool) LogConfig {
 
 func (c *crashRun) config(fsys vfs.FS) ManagerConfig {
 	return ManagerConfig{
-		Dirs: []string{"/data"}, ClusterID: "c", FS: fsys, LogConfig: func(string) LogConfig { return crashConfig(c.sync) },
+		Dirs: crashDirs, ClusterID: "c", FS: fsys, LogConfig: func(string) LogConfig { return crashConfig(c.sync) },
 		ProducerIDExpirationMs: forever, manual: true, Log: c.log,
 	}
 }
@@ -83,7 +87,7 @@ func (c *crashRun) before(op vfs.Op) vfs.Fault {
 func (c *crashRun) run() error {
 	c.mem = vfs.NewMem()
 	c.tracks = map[int32]*crashTrack{}
-	m, err := Open(context.Background(), c.config(&vfs.Faulty{FS: c.mem, Before: c.before}))
+	m, err := c.open(&vfs.Faulty{FS: c.mem, Before: c.before})
 	if err != nil {
 		return err
 	}
@@ -97,6 +101,15 @@ func (c *crashRun) run() error {
 		}
 	}
 	return c.verify()
+}
+
+// open starts on the disk, with moves that copy a batch or two at a time.
+func (c *crashRun) open(fsys vfs.FS) (*Manager, error) {
+	m, err := Open(context.Background(), c.config(fsys))
+	if err == nil {
+		m.mover.chunk = 400
+	}
+	return m, err
 }
 
 func (c *crashRun) step(m *Manager) (*Manager, error) {
@@ -117,13 +130,28 @@ func (c *crashRun) step(m *Manager) (*Manager, error) {
 			t.now = t.next
 		}
 	}()
-	what := c.rnd.IntN(100)
+	what := c.rnd.IntN(150)
 	switch {
+	case what >= 142:
+		dir := l.Dir() // gives a move up
+		for _, d := range crashDirs {
+			if d != l.Dir() && c.rnd.IntN(4) > 0 {
+				dir = d
+			}
+		}
+		c.trace = append(c.trace, fmt.Sprintf("move %d to %s", p, dir))
+		return m, m.Move(l.tp, dir)
+	case what >= 100:
+		if err := c.copy(m, t, l); err != nil {
+			return m, err
+		}
 	case what < 55:
 		return m, c.append(l, t)
 	case what < 63:
 		c.trace = append(c.trace, "drain")
-		m.dirs[0].flusher.drain()
+		for _, d := range m.dirs {
+			d.flusher.drain()
+		}
 	case what < 70:
 		c.trace = append(c.trace, "flush")
 		if err := l.Flush(); err != nil {
@@ -162,13 +190,39 @@ func (c *crashRun) step(m *Manager) (*Manager, error) {
 		return c.reopen(m)
 	default:
 		c.trace = append(c.trace, "sync recovered")
-		m.dirs[0].recovered.Store(true)
-		return m, m.dirs[0].syncRecovered()
+		for _, d := range m.dirs {
+			d.recovered.Store(true)
+			if err := d.syncRecovered(); err != nil {
+				return m, err
+			}
+		}
 	}
 	if c.sync && c.clone == nil {
 		t.promised = max(t.promised, l.DurableEndOffset())
 	}
 	return m, nil
+}
+
+// copy does a step of a move, which changes nothing that can be seen from outside.
+func (c *crashRun) copy(m *Manager, t *crashTrack, l *Log) error {
+	f := l.future.Load()
+	if f == nil {
+		return nil
+	}
+	var buf []byte
+	done, err := m.mover.step(l, f, &buf)
+	c.trace = append(c.trace, fmt.Sprintf("copied %d up to %d of %d, moved: %v", l.tp.Partition, f.EndOffset(), l.EndOffset(), done))
+	if err != nil || !done {
+		return err
+	}
+	c.moves++
+	if l.Dir() != f.Dir() || l.EndOffset() != t.now.end {
+		return fmt.Errorf("moved to %s, the log is in %s and ends at %d, not %d", f.Dir(), l.Dir(), l.EndOffset(), t.now.end)
+	}
+	if got := readBatches(l, l.StartOffset()); !bytes.Equal(got, t.now.from(l.StartOffset(), t.now.end)) {
+		return errors.New("the log has other bytes after it has moved")
+	}
+	return nil
 }
 
 func (c *crashRun) append(l *Log, t *crashTrack) error {
@@ -225,18 +279,20 @@ func (c *crashRun) reopen(m *Manager) (*Manager, error) {
 			t.promised = t.now.end
 		}
 	}
-	return Open(context.Background(), c.config(m.cfg.FS))
+	return c.open(m.cfg.FS)
 }
 
 // verify opens the disk after the crash.
 func (c *crashRun) verify() error {
-	m, err := Open(context.Background(), c.config(c.clone))
+	m, err := c.open(c.clone)
 	if err != nil {
 		return fmt.Errorf("open after the crash: %w", err)
 	}
 	defer func() { abandon(m) }()
-	if err := m.Dirs()[0].Offline; err != nil {
-		return fmt.Errorf("the directory is offline after the crash: %w", err)
+	for _, d := range m.Dirs() {
+		if d.Offline != nil {
+			return fmt.Errorf("%s is offline after the crash: %w", d.Path, d.Offline)
+		}
 	}
 	for p, t := range c.tracks {
 		l := m.Log(TopicPartition{crashTopic, p})
@@ -260,6 +316,29 @@ func (c *crashRun) verify() error {
 		if got := readBatches(l, info.FirstOffset); len(got) == 0 {
 			return fmt.Errorf("partition %d: what was appended after recovery is not there", p)
 		}
+		if err := c.finishMove(m, l); err != nil {
+			return fmt.Errorf("partition %d: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// finishMove ends a move that was under way at the crash.
+func (c *crashRun) finishMove(m *Manager, l *Log) error {
+	f := l.future.Load()
+	if f == nil {
+		return nil
+	}
+	before := readBatches(l, l.StartOffset())
+	var buf []byte
+	for done := false; !done; {
+		var err error
+		if done, err = m.mover.step(l, f, &buf); err != nil {
+			return fmt.Errorf("finish the move after the crash: %w", err)
+		}
+	}
+	if l.Dir() != f.Dir() || !bytes.Equal(readBatches(l, l.StartOffset()), before) {
+		return fmt.Errorf("the log has other bytes after the move was finished: in %s (%s), start %d %d, end %d %d, %d of %d bytes, first segment %d", l.Dir(), f.Dir(), l.StartOffset(), f.StartOffset(), l.EndOffset(), f.EndOffset(), len(readBatches(l, l.StartOffset())), len(before), l.segmentList()[0].base)
 	}
 	return nil
 }
@@ -330,10 +409,16 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		n = 100
 	}
+	moves := 0
 	for seed := range n {
-		if c, err := crashSeed(seed, nil); err != nil {
+		c, err := crashSeed(seed, nil)
+		moves += c.moves
+		if err != nil {
 			t.Fatalf("seed %d (%s, fsync mode %v, crash before change %d): %v\n%s", seed, c.mode, c.sync, c.crash, err, strings.Join(c.trace, "\n"))
 		}
+	}
+	if moves < int(n)/10 {
+		t.Errorf("%d moves were done in %d runs", moves, n)
 	}
 }
 
@@ -344,8 +429,8 @@ func TestCrashFindsMissingSync(t *testing.T) {
 	}
 	for name, lie := range map[string]func(vfs.Op) bool{
 		"records":             func(op vfs.Op) bool { return op.Kind == vfs.OpSync && strings.HasSuffix(op.Path, logSuffix) },
-		"partition directory": func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && op.Path != "/data" },
-		"log directory":       func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && op.Path == "/data" },
+		"partition directory": func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && !slices.Contains(crashDirs, op.Path) },
+		"log directory":       func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && slices.Contains(crashDirs, op.Path) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(3000) {

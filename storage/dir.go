@@ -34,6 +34,7 @@ type logDir struct {
 
 	ckptMu  sync.Mutex // one checkpoint at a time
 	written map[string][sha256.Size]byte
+	left    map[TopicPartition]struct{} // logs that the checkpoints on disk may name though they are not here any more: see arrive
 }
 
 func (d *logDir) offline() error {
@@ -49,9 +50,24 @@ func (d *logDir) fail(err error) {
 		return
 	}
 	d.m.log.Error().Err(err).Str("dir", d.path).Msg("the log directory goes offline")
-	if f := d.m.cfg.OnDirFailure; f != nil {
-		d.m.wg.Go(func() { f(d.path, err) })
-	}
+	d.m.wg.Go(func() {
+		if f := d.m.cfg.OnDirFailure; f != nil {
+			f(d.path, err)
+		}
+		d.m.mover.dirFailed(d)
+	})
+}
+
+// each calls f with the logs of the directory, copies being made included: a log that is being swapped with its copy may come twice, never not at all.
+func (d *logDir) each(f func(*Log)) {
+	d.m.logs.each(func(l *Log) {
+		if x := l.future.Load(); x != nil && x.dir() == d {
+			f(x)
+		}
+		if l.dir() == d {
+			f(l)
+		}
+	})
 }
 
 // readCheckpoint reads an offset checkpoint; a missing, empty or malformed one has no entries.
@@ -77,11 +93,9 @@ func (d *logDir) writeCheckpoint(name string, value func(*Log) (offset int64, ok
 		return &storageError{"write " + name, err}
 	}
 	offsets := make(map[TopicPartition]int64)
-	d.m.logs.each(func(l *Log) {
-		if l.dir == d {
-			if off, ok := value(l); ok {
-				offsets[l.tp] = off
-			}
+	d.each(func(l *Log) {
+		if off, ok := value(l); ok {
+			offsets[l.tp] = off
 		}
 	})
 	return d.writeOffsetsLocked(name, offsets)
@@ -105,7 +119,7 @@ func (d *logDir) writeOffsetsLocked(name string, offsets map[TopicPartition]int6
 func (d *logDir) checkpointRecoveryPoints() error {
 	return d.writeCheckpoint(recoveryPointFileName, func(l *Log) (int64, bool) {
 		point := l.recoveryPoint.Load()
-		l.writtenPoint = point
+		l.writtenPoint.Store(point)
 		return point, true
 	})
 }
@@ -114,12 +128,39 @@ func (d *logDir) checkpointRecoveryPoints() error {
 func (d *logDir) lowerRecoveryPoint(l *Log, point int64) error {
 	d.ckptMu.Lock()
 	l.recoveryPoint.Store(min(l.recoveryPoint.Load(), point))
-	write := l.writtenPoint > point
+	write := l.writtenPoint.Load() > point
 	d.ckptMu.Unlock()
 	if !write {
 		return nil
 	}
 	return d.checkpointRecoveryPoints()
+}
+
+// maxLeft is how many logs may have left the directory before its checkpoints are written for that alone.
+const maxLeft = 1000
+
+// leave notes that a log is not in the directory any more: it was deleted, or has moved. The registry does not have it here.
+func (d *logDir) leave(tp TopicPartition) {
+	d.ckptMu.Lock()
+	defer d.ckptMu.Unlock()
+	if d.left == nil {
+		d.left = make(map[TopicPartition]struct{})
+	}
+	d.left[tp] = struct{}{}
+}
+
+// arrive comes before a new log is made in the directory. What the checkpoints say of a former log of that name must go first: after a crash a recovery
+// point would keep the new one's records from being checked, and a log start would hide them.
+func (d *logDir) arrive(tp TopicPartition) error {
+	d.ckptMu.Lock()
+	_, known := d.left[tp]
+	if !known && len(d.left) < maxLeft {
+		d.ckptMu.Unlock()
+		return nil
+	}
+	d.left = nil
+	d.ckptMu.Unlock()
+	return errors.Join(d.checkpointRecoveryPoints(), d.checkpointStarts(), d.checkpointHighWatermarks())
 }
 
 // checkpointStarts writes the log starts that the segments' names do not tell.

@@ -19,7 +19,7 @@
 //
 // Appends, reads and everything else run in the caller's goroutine. A Manager has, until Close: one timer loop per background task
 // (retention, the four kinds of checkpoints and flushes, closing idle files, expiring producers), the remover, which unlinks what
-// was marked deleted, the cleaner's threads, and for each directory the flusher's two: commits, which somebody waits for with
+// was marked deleted, the cleaner's threads, the mover's, which copy logs to other directories, and for each directory the flusher's two: commits, which somebody waits for with
 // flush.messages=1, and whole flushes after a roll. OnDirFailure and OnDurable are called from any of them; OnDirFailure must not
 // wait for Close.
 //
@@ -27,12 +27,14 @@
 //
 //	Manager.createMu, cleaner.mu    creation and deletion of logs; the choice of a log to compact
 //	Log.flushMu         one flush, truncation or deletion of a log at a time; held over fsync
-//	Log.mu              every change of a log; held over the write of an append, never over an fsync of records
+//	Log.moveMu          one step of copying a log to another directory; held over reading the log and writing the copy
+//	Log.mu              every change of a log; held over the write of an append, and over an fsync of records only at the end of a move
+//	Log.flushMu, Log.mu of its future log
 //	logDir.cleanMu, logDir.ckptMu   one checkpoint at a time; held over its fsync
 //	segmentIndex.mu, sparseIndex.pageMu
 //	segment.mu          opening, renaming and replacing a segment's files
 //
-// Leaves: Log.hwMu, recentBatches.mu, registry.mu, flusher.mu, remover.mu, Manager.configMu. Readers take none of them but the index's
+// Leaves: Log.hwMu, recentBatches.mu, registry.mu, flusher.mu, mover.mu, remover.mu, Manager.configMu. Readers take none of them but the index's
 // and, to open a file, the segment's: they load the segment list, the log end with the size of the active segment (logEnd) and the file, which a fileRef keeps open, and look at Log.generation at the end: if it moved, a
 // truncation, a deletion or a compaction interfered, and they look again.
 //
@@ -46,6 +48,8 @@
 //   - Checkpoints and the clean shutdown marker are replaced atomically, with fsync of file and directory. The log start and the high watermark may be those of
 //     the last checkpoint.
 //   - A compaction leaves the old segments or the new ones, which the next start puts in place.
+//   - A move to another directory leaves the log where it was, with a future log that the next start goes on filling, or only that, complete and synced,
+//     which the next start makes the log.
 //
 // An I/O error takes its log directory offline (KAFKA_STORAGE_ERROR for its logs) until the next start; an fsync is never repeated. What is
 // wrong in a file is a CorruptionError: recovery repairs the log by cutting it, indexes are rebuilt, damaged checkpoints and snapshots are ignored, each

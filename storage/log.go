@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,7 +19,7 @@ import (
 type Log struct {
 	tp      TopicPartition
 	m       *Manager
-	dir     *logDir
+	home    atomic.Pointer[logDir] // a move to another log directory changes it
 	where   atomic.Pointer[string] // the partition's directory; a deletion renames it
 	cfg     atomic.Pointer[LogConfig]
 	topicID atomic.Pointer[[16]byte]
@@ -36,7 +37,7 @@ type Log struct {
 
 	durable       atomic.Int64 // everything below is on disk
 	recoveryPoint atomic.Int64 // the same, with indexes: recovery need not look below it
-	writtenPoint  int64        // the recovery point that the checkpoint on disk has, at most; guarded by logDir.ckptMu
+	writtenPoint  atomic.Int64 // the recovery point that the checkpoint on disk has, at most; changes with logDir.ckptMu held
 	onDurable     atomic.Pointer[func()]
 	commitQueued  atomic.Bool // waiting in flusher.commits
 	flushQueued   atomic.Bool // waiting in flusher.flushes
@@ -58,7 +59,11 @@ type Log struct {
 	unsyncedDir    bool    // nor some name in it
 	truncations    uint64  // counted for the cleaner, which must not undo one
 
-	flushMu sync.Mutex // one flush at a time. Order: flushMu, mu
+	flushMu sync.Mutex // one flush at a time. Order: flushMu, moveMu, mu
+
+	future  atomic.Pointer[Log] // the copy being made in another log directory; changes with flushMu held. Futures have none
+	moveMu  sync.Mutex          // held over a step of that copy, so that a truncation does not come between reading and writing
+	stalled atomic.Bool         // of a future log: an error ended the mover's work on it
 }
 
 // logEnd is the log end offset and the size of the active segment at that offset, which readers need as a pair: a
@@ -90,8 +95,11 @@ func (e *logEnd) load(s *segment) (offset, size int64) {
 func (l *Log) fs() vfs.FS   { return l.m.cfg.FS }
 func (l *Log) path() string { return *l.where.Load() }
 
+// dir is the log directory that holds the log.
+func (l *Log) dir() *logDir { return l.home.Load() }
+
 func (l *Log) logger() *zerolog.Logger {
-	log := l.m.log.With().Str("topic", l.tp.Topic).Int32("partition", l.tp.Partition).Str("dir", l.dir.path).Logger()
+	log := l.m.log.With().Str("topic", l.tp.Topic).Int32("partition", l.tp.Partition).Str("dir", l.dir().path).Logger()
 	return &log
 }
 
@@ -169,7 +177,11 @@ func (l *Log) writePendingLocked() error {
 }
 
 // Dir is the log directory that holds the log.
-func (l *Log) Dir() string { return l.dir.path }
+func (l *Log) Dir() string { return l.dir().path }
+
+func (l *Log) deleteDelay() time.Duration {
+	return time.Duration(l.cfg.Load().FileDeleteDelayMs) * time.Millisecond
+}
 
 // Config is the configuration in effect.
 func (l *Log) Config() LogConfig { return *l.cfg.Load() }
@@ -186,7 +198,7 @@ func (l *Log) Size() (n int64) {
 func (l *Log) SegmentCount() int { return len(l.segmentList()) }
 
 // Offline is why the log's directory is offline, nil if it is not.
-func (l *Log) Offline() error { return l.dir.offline() }
+func (l *Log) Offline() error { return l.dir().offline() }
 
 // StartOffset is the first offset that may be read.
 func (l *Log) StartOffset() int64 { return l.start.Load() }
@@ -222,7 +234,7 @@ func (l *Log) SetHighWatermark(off int64) (hw int64) {
 	l.hw.Store(hw)
 	l.hwMu.Unlock()
 	if hw != old {
-		l.dir.hwChanged.Store(true)
+		l.dir().hwChanged.Store(true)
 	}
 	if l.firstHeld.Load() < hw {
 		l.mu.Lock()
@@ -239,7 +251,7 @@ func (l *Log) clampHighWatermark() {
 	defer l.hwMu.Unlock()
 	if hw := min(max(l.hw.Load(), l.start.Load()), l.end.offset.Load()); hw != l.hw.Load() {
 		l.hw.Store(hw)
-		l.dir.hwChanged.Store(true)
+		l.dir().hwChanged.Store(true)
 	}
 }
 
@@ -254,8 +266,8 @@ func (l *Log) usable() error {
 	if l.closed.Load() {
 		return &storageError{l.tp.String(), errClosed}
 	}
-	if err := l.dir.offline(); err != nil {
-		return &storageError{fmt.Sprintf("log directory %s is offline", l.dir.path), err}
+	if err := l.dir().offline(); err != nil {
+		return &storageError{fmt.Sprintf("log directory %s is offline", l.dir().path), err}
 	}
 	return nil
 }
@@ -271,7 +283,7 @@ func (l *Log) failed(what string, err error) error {
 		return fmt.Errorf("%s: %s: %w", l.tp, what, err)
 	}
 	err = &storageError{fmt.Sprintf("%s: %s", l.tp, what), err}
-	l.dir.fail(err)
+	l.dir().fail(err)
 	return err
 }
 

@@ -242,7 +242,7 @@ func (l *Log) writeLocked(records []byte, first, next, maxTimestamp int64, cfg *
 		l.noteUnstableLocked()
 	}
 	if next-l.durable.Load() >= cfg.FlushMessages {
-		l.dir.flusher.commit(l)
+		l.dir().flusher.commit(l)
 	}
 	return nil
 }

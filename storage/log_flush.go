@@ -123,7 +123,7 @@ func (l *Log) sync(w *toSync, full bool) error {
 		}
 	}
 	if w.ownName {
-		return l.fs().SyncDir(l.dir.path)
+		return l.fs().SyncDir(l.dir().path)
 	}
 	return nil
 }

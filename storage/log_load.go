@@ -21,7 +21,8 @@ type loadOptions struct {
 
 // newLog makes the Log of a directory, without segments.
 func newLog(m *Manager, dir *logDir, tp TopicPartition, path string) *Log {
-	l := &Log{tp: tp, m: m, dir: dir}
+	l := &Log{tp: tp, m: m}
+	l.home.Store(dir)
 	l.where.Store(&path)
 	l.cfg.Store(m.topicConfig(tp.Topic))
 	l.firstUnstable.Store(noOffset)
@@ -30,8 +31,8 @@ func newLog(m *Manager, dir *logDir, tp TopicPartition, path string) *Log {
 }
 
 // createLog makes the directory of a new log and nothing in it: see Log.writePendingLocked.
-func createLog(m *Manager, dir *logDir, tp TopicPartition, topicID [16]byte) (*Log, error) {
-	l := newLog(m, dir, tp, join(dir.path, tp.String()))
+func createLog(m *Manager, dir *logDir, tp TopicPartition, name string, topicID [16]byte) (*Log, error) {
+	l := newLog(m, dir, tp, join(dir.path, name))
 	if err := l.fs().Mkdir(l.path(), 0o755); err != nil {
 		return nil, err
 	}
@@ -337,7 +338,7 @@ var noneAborted = []abortedTxn{}
 // findEnd determines the log end, by recovery if the last stop was not clean or if something is not as a clean stop leaves it.
 func (l *Log) findEnd(o *loadOptions, files dirFiles) error {
 	l.recoveryPoint.Store(o.recoveryPoint)
-	l.writtenPoint = o.recoveryPoint
+	l.writtenPoint.Store(o.recoveryPoint)
 	why, from := error(nil), o.recoveryPoint
 	if o.clean {
 		if why = l.checkTxnIndexes(files); why == nil {

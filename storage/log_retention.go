@@ -27,7 +27,7 @@ func (l *Log) retain(now time.Time) (deleted int, err error) {
 		if n == 0 {
 			continue
 		}
-		if err := l.deleteOldestLocked(n, cfg); err != nil {
+		if err := l.deleteOldestLocked(n, cfg, l.deleteDelay()); err != nil {
 			return deleted, err
 		}
 		deleted += n
@@ -82,8 +82,22 @@ func (l *Log) deletableLocked(rule retentionRule) (n int, err error) {
 	return n, nil
 }
 
-// deleteOldestLocked takes the n oldest segments off the log. Their files are renamed now and removed after file.delete.delay.ms.
-func (l *Log) deleteOldestLocked(n int, cfg *LogConfig) error {
+// atOnce is a delay of files that nobody reads: they are not renamed first.
+const atOnce = -1
+
+// retainBelowStart deletes the segments of a copy that lie below its start, at once: nobody reads them.
+func (l *Log) retainBelowStart() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.deletableLocked(l.belowStart)
+	if err != nil || n == 0 {
+		return err
+	}
+	return l.deleteOldestLocked(n, l.cfg.Load(), atOnce)
+}
+
+// deleteOldestLocked takes the n oldest segments off the log. Their files are renamed now and removed after a delay, or removed at once without one.
+func (l *Log) deleteOldestLocked(n int, cfg *LogConfig, delay time.Duration) error {
 	segs := l.segmentList()
 	if n == len(segs) {
 		if _, err := l.rollLocked(l.EndOffset(), cfg); err != nil {
@@ -98,7 +112,7 @@ func (l *Log) deleteOldestLocked(n int, cfg *LogConfig) error {
 	l.setSegments(slices.Clone(segs[n:]))
 	l.generation.Add(2)
 	l.logger().Info().Int("segments", n).Int64("log_start_offset", l.start.Load()).Msg("deleting old segments")
-	if err := l.discardLocked(gone, time.Duration(cfg.FileDeleteDelayMs)*time.Millisecond); err != nil {
+	if err := l.discardLocked(gone, delay); err != nil {
 		return l.failed("delete segments", err)
 	}
 	first := l.segmentList()[0].base
@@ -112,16 +126,23 @@ func (l *Log) deleteOldestLocked(n int, cfg *LogConfig) error {
 
 // discardLocked renames the files of segments that are no longer part of the log, and removes them later.
 func (l *Log) discardLocked(gone []*segment, delay time.Duration) error {
+	d := l.dir()
 	for _, s := range gone {
+		if delay == atOnce {
+			if err := s.remove(); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.rename(deletedSuffix); err != nil {
 			return err
 		}
 		l.m.remover.after(delay, func() error {
-			if l.closed.Load() || l.dir.offline() != nil {
-				return nil // the next start removes them
+			if l.closed.Load() || l.dir() != d || d.offline() != nil {
+				return nil // the next start removes them, or they went with the directory
 			}
 			return s.remove()
-		}, l)
+		}, d)
 	}
 	return nil
 }

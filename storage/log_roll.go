@@ -92,7 +92,7 @@ func (l *Log) rollLocked(base int64, cfg *LogConfig) (*segment, error) {
 	}
 	l.setSegments(append(slices.Clone(l.segmentList()), seg))
 	l.end.publish(seg, 0, l.EndOffset())
-	l.dir.flusher.flush(l)
+	l.dir().flusher.flush(l)
 	return seg, nil
 }
 

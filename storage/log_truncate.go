@@ -25,6 +25,7 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset >= l.EndOffset() {
 		return nil
 	}
+	defer l.truncateFuture(offset)()
 	if offset < l.segmentList()[0].base {
 		return l.truncateFully(offset)
 	}
@@ -39,7 +40,24 @@ func (l *Log) TruncateFullyTo(offset int64) error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
+	defer l.truncateFuture(min(offset, l.StartOffset()))()
 	return l.truncateFully(offset)
+}
+
+// truncateFuture cuts the copy that is being made in another directory, if there is one, before the log is cut, so that it never holds anything else than
+// the log does, also after a crash. No step of the copy begins until done is called. An error ends the move, and nothing else. The caller holds flushMu.
+func (l *Log) truncateFuture(offset int64) (done func()) {
+	f := l.future.Load()
+	if f == nil {
+		return func() {}
+	}
+	l.moveMu.Lock()
+	if err := f.TruncateTo(offset); err != nil {
+		l.logger().Error().Err(err).Str("to", f.Dir()).Msg("giving up the move of a log: the copy cannot be truncated")
+		l.future.Store(nil)
+		_ = f.discardDir() // an error has taken its directory offline; the next start compares the two
+	}
+	return l.moveMu.Unlock
 }
 
 func (l *Log) truncateFully(offset int64) error {
@@ -53,7 +71,7 @@ func (l *Log) change(offset, least int64, truncate func() error) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	if err := l.dir.lowerRecoveryPoint(l, least); err != nil {
+	if err := l.dir().lowerRecoveryPoint(l, least); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -62,8 +80,8 @@ func (l *Log) change(offset, least int64, truncate func() error) error {
 		return err
 	}
 	l.abortCleaningLocked()
-	if l.dir.cleanedTo(l.tp) > least {
-		if err := l.dir.setCleanedTo(l.tp, least); err != nil {
+	if l.dir().cleanedTo(l.tp) > least {
+		if err := l.dir().setCleanedTo(l.tp, least); err != nil {
 			return err
 		}
 	}
@@ -74,7 +92,7 @@ func (l *Log) change(offset, least int64, truncate func() error) error {
 		return l.failed(fmt.Sprintf("truncate to %d", offset), err)
 	}
 	if l.start.Load() < start {
-		return l.dir.checkpointStarts() // or a restart would hide what is appended below the old one
+		return l.dir().checkpointStarts() // or a restart would hide what is appended below the old one
 	}
 	return nil
 }
@@ -160,7 +178,7 @@ func (l *Log) startAnewLocked(offset int64) error {
 	l.hwMu.Lock()
 	l.hw.Store(offset)
 	l.hwMu.Unlock()
-	l.dir.hwChanged.Store(true)
+	l.dir().hwChanged.Store(true)
 	l.noteUnstableLocked()
 	return nil
 }
@@ -327,7 +345,7 @@ func (l *Log) advanceStartLocked(offset int64) error {
 		return nil
 	}
 	l.start.Store(offset)
-	l.dir.startChanged.Store(true)
+	l.dir().startChanged.Store(true)
 	l.producers.replicated(offset)
 	l.noteUnstableLocked()
 	if l.epochs.truncateFromStart(offset) {

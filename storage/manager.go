@@ -37,6 +37,9 @@ type ManagerConfig struct {
 	Log          zerolog.Logger
 	Cleaner      CleanerConfig
 
+	MoveThreads        int   // num.replica.alter.log.dirs.threads; 0: as many as directories
+	MoveMaxBytesPerSec int64 // replica.alter.log.dirs.io.max.bytes.per.second; 0: no limit
+
 	manual bool // tests: no background work; flushes wait for flusher.drain
 }
 
@@ -98,6 +101,7 @@ type Manager struct {
 	logs    *registry
 	remover *remover
 	cleaner *cleaner
+	mover   *mover
 
 	configMu sync.Mutex // leaf
 	configs  map[string]*LogConfig
@@ -108,6 +112,8 @@ type Manager struct {
 	tasks    sync.WaitGroup // background tasks
 	wg       sync.WaitGroup // calls of OnDirFailure
 	closed   bool           // guarded by createMu
+
+	preferred map[TopicPartition]*logDir // where Move wants logs that do not exist yet; guarded by createMu
 }
 
 // topicConfig returns the configuration that all logs of a topic share.
@@ -129,7 +135,7 @@ func (m *Manager) Log(tp TopicPartition) *Log { return m.logs.get(tp) }
 // Logs lists all logs by name, those of offline directories too.
 func (m *Manager) Logs() []*Log { return m.logs.all() }
 
-// Create returns the log of a partition, made if there is none, in the directory that has the fewest. A log with an id of its own does not take
+// Create returns the log of a partition, made if there is none, in the directory that Prefer named or the one that has the fewest. A log with an id of its own does not take
 // another; one without takes topicID. isNew says that the partition holds no data yet anywhere: a partition that is not new may be in a directory that is offline,
 // and is not made anew while there is one.
 //
@@ -154,11 +160,14 @@ func (m *Manager) Create(tp TopicPartition, topicID [16]byte, isNew bool) (*Log,
 	if tp.Partition < 0 || tp.Topic == "" {
 		return nil, fmt.Errorf("create a log for topic %q partition %d: %w", tp.Topic, tp.Partition, kerr.InvalidTopicException)
 	}
-	dir, err := m.chooseDir(isNew)
+	dir, err := m.chooseDir(tp, isNew)
+	if err == nil {
+		err = dir.arrive(tp)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", tp, err)
 	}
-	l, err := createLog(m, dir, tp, topicID)
+	l, err := createLog(m, dir, tp, tp.String(), topicID)
 	if err != nil {
 		err = &storageError{"create " + tp.String(), err}
 		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrInvalid) {
@@ -168,11 +177,12 @@ func (m *Manager) Create(tp TopicPartition, topicID [16]byte, isNew bool) (*Log,
 	}
 	m.logs.put(l)
 	dir.logCount.Add(1)
+	delete(m.preferred, tp)
 	return l, nil
 }
 
-// chooseDir returns the online directory with the fewest logs.
-func (m *Manager) chooseDir(isNew bool) (*logDir, error) {
+// chooseDir returns the directory that Prefer named, if it is online, or the online one with the fewest logs.
+func (m *Manager) chooseDir(tp TopicPartition, isNew bool) (*logDir, error) {
 	var best *logDir
 	for _, d := range m.dirs {
 		if err := d.offline(); err != nil {
@@ -184,6 +194,9 @@ func (m *Manager) chooseDir(isNew bool) (*logDir, error) {
 		if best == nil || d.logCount.Load() < best.logCount.Load() {
 			best = d
 		}
+	}
+	if d := m.preferred[tp]; d != nil && d.offline() == nil {
+		return d, nil
 	}
 	if best == nil {
 		return nil, fmt.Errorf("all log directories are offline: %w", kerr.KafkaStorageError)
@@ -202,14 +215,17 @@ func (m *Manager) Delete(tp TopicPartition) error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
+	if f := l.future.Load(); f != nil {
+		_ = l.dropFuture(f) // an error has taken its directory offline
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
 		return err
 	}
 	l.abortCleaningLocked()
-	to := join(l.dir.path, deletedDirName(tp))
-	if err := l.fs().Rename(l.path(), to); err != nil {
+	to, err := m.trash(l.dir(), tp, l.path(), l.deleteDelay())
+	if err != nil {
 		return l.failed("rename the directory to delete it", err)
 	}
 	l.closed.Store(true)
@@ -223,18 +239,12 @@ func (m *Manager) Delete(tp TopicPartition) error {
 		delete(m.configs, tp.Topic)
 		m.configMu.Unlock()
 	}
-	l.dir.logCount.Add(-1)
-	if err := l.dir.setCleanedTo(tp, -1); err != nil {
+	l.dir().logCount.Add(-1)
+	l.dir().leave(tp)
+	if err := l.dir().setCleanedTo(tp, -1); err != nil {
 		return err
 	}
-	delay := time.Duration(l.cfg.Load().FileDeleteDelayMs) * time.Millisecond
-	m.remover.after(delay, func() error {
-		if l.dir.offline() != nil {
-			return nil
-		}
-		return m.cfg.FS.RemoveAll(to)
-	}, l)
-	m.log.Info().Str("topic", tp.Topic).Int32("partition", tp.Partition).Str("dir", l.dir.path).Msg("deleted a log")
+	m.log.Info().Str("topic", tp.Topic).Int32("partition", tp.Partition).Str("dir", l.dir().path).Msg("deleted a log")
 	return nil
 }
 
@@ -248,8 +258,11 @@ func (m *Manager) UpdateConfig(topic string) {
 	m.configMu.Unlock()
 	m.logs.topic(topic).each(func(l *Log) {
 		l.cfg.Store(&c)
+		if f := l.future.Load(); f != nil {
+			f.cfg.Store(&c)
+		}
 		if l.EndOffset()-l.durable.Load() >= c.FlushMessages {
-			l.dir.flusher.commit(l)
+			l.dir().flusher.commit(l)
 		}
 	})
 }
@@ -279,7 +292,7 @@ func (m *Manager) CheckpointedHighWatermark(tp TopicPartition) (int64, bool) {
 	if l == nil {
 		return 0, false
 	}
-	hw, ok := l.dir.loadedHW[tp]
+	hw, ok := l.dir().loadedHW[tp]
 	return hw, ok
 }
 

@@ -14,9 +14,10 @@ func (m *Manager) closeDirs(ctx context.Context) error {
 	m.stop()
 	m.tasks.Wait()
 	m.cleaner.wait()
+	m.mover.wait()
 	var mu sync.Mutex
 	var errs []error
-	each(len(m.dirs), m.dirs, func(d *logDir) {
+	each(m.threads(len(m.dirs)), m.dirs, func(d *logDir) {
 		failed := d.offline() != nil // reported when it failed
 		if err := d.close(ctx); err != nil && !failed {
 			mu.Lock()
@@ -36,11 +37,7 @@ func (d *logDir) close(ctx context.Context) error {
 		err = d.putCleanMarker()
 	}
 	var logs []*Log
-	d.m.logs.each(func(l *Log) {
-		if l.dir == d {
-			logs = append(logs, l)
-		}
-	})
+	d.each(func(l *Log) { logs = append(logs, l) })
 	for _, l := range logs {
 		l.shut()
 	}
@@ -61,11 +58,7 @@ func (d *logDir) closeLogs(ctx context.Context) error {
 	var mu sync.Mutex
 	var errs []error
 	var logs []*Log
-	d.m.logs.each(func(l *Log) {
-		if l.dir == d {
-			logs = append(logs, l)
-		}
-	})
+	d.each(func(l *Log) { logs = append(logs, l) })
 	each(d.m.threads(max(d.m.cfg.RecoveryThreadsPerDir, 2)), logs, func(l *Log) {
 		if ctx.Err() != nil {
 			return
@@ -126,8 +119,9 @@ func (l *Log) finish() (needsSync bool, err error) {
 		if err == nil {
 			err = index.finish()
 		}
-		if err == nil { // an empty log gets its files now
+		if err == nil { // an empty log gets its files now, and the next start takes their names for durable
 			err = s.touch()
+			l.unsyncedDir = l.unsyncedDir || s.unsyncedName
 		}
 		if err != nil {
 			return false, l.failed("finish the index of the active segment", err)

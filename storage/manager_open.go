@@ -28,6 +28,7 @@ func Open(ctx context.Context, cfg ManagerConfig) (*Manager, error) {
 	m := &Manager{cfg: cfg, log: cfg.Log, logs: newRegistry(), remover: newRemover(), configs: map[string]*LogConfig{}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.cleaner = newCleaner(m)
+	m.mover = newMover(m)
 	if err := m.open(ctx); err != nil {
 		m.stop()
 		for _, d := range m.dirs {
@@ -40,6 +41,11 @@ func Open(ctx context.Context, cfg ManagerConfig) (*Manager, error) {
 	if !cfg.manual {
 		m.startTasks()
 		m.cleaner.start()
+		threads := cfg.MoveThreads
+		if threads <= 0 {
+			threads = len(cfg.Dirs)
+		}
+		m.mover.start(threads)
 	}
 	return m, nil
 }
@@ -122,6 +128,7 @@ type loadJob struct {
 	dir  *logDir
 	tp   TopicPartition
 	path string
+	kind dirKind
 	opt  loadOptions
 }
 
@@ -145,29 +152,33 @@ func (m *Manager) load(ctx context.Context) error {
 
 	var mu sync.Mutex
 	var errs []error
-	var wg sync.WaitGroup
-	for _, list := range jobs {
-		wg.Go(func() {
-			threads := m.threads(max(m.cfg.RecoveryThreadsPerDir, min(4, runtime.GOMAXPROCS(0))))
-			each(threads, list, func(j loadJob) {
-				defer done.Add(1)
-				if ctx.Err() != nil || j.dir.offline() != nil {
-					return
-				}
-				if err := m.loadOne(j); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			})
+	var futures []*Log
+	each(m.threads(len(jobs)), jobs, func(list []loadJob) {
+		threads := m.threads(max(m.cfg.RecoveryThreadsPerDir, min(4, runtime.GOMAXPROCS(0))))
+		each(threads, list, func(j loadJob) {
+			defer done.Add(1)
+			if ctx.Err() != nil || j.dir.offline() != nil {
+				return
+			}
+			future, err := m.loadOne(j)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if future != nil {
+				futures = append(futures, future)
+			}
 		})
-	}
-	wg.Wait()
+	})
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("loading the logs was interrupted: %w", err)
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
+	}
+	if err := m.settleFutures(futures); err != nil {
+		return err
 	}
 	m.log.Info().Int64("logs", m.logs.count.Load()).Dur("took_ms", time.Since(start)).Msg("loaded the logs")
 	return nil
@@ -181,12 +192,17 @@ func (m *Manager) threads(n int) int {
 	return n
 }
 
-// loadOne loads a log. Only errors that must stop the broker are returned; others take the directory offline.
-func (m *Manager) loadOne(j loadJob) error {
+// loadOne loads a log. A future log is returned, others are put in the registry. Only errors that must stop the broker are returned; others take
+// the directory offline.
+func (m *Manager) loadOne(j loadJob) (future *Log, err error) {
 	l, err := loadLog(m, j.dir, j.tp, j.path, j.opt)
 	if err != nil {
 		j.dir.fail(&storageError{"load " + j.path, err})
-		return nil
+		return nil, nil
+	}
+	if j.kind == dirFuture {
+		j.dir.logCount.Add(1)
+		return l, nil
 	}
 	if l.recoveryPoint.Load() < l.EndOffset() {
 		j.dir.recovered.Store(true)
@@ -194,11 +210,11 @@ func (m *Manager) loadOne(j loadJob) error {
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
 	if other := m.logs.get(j.tp); other != nil {
-		return fmt.Errorf("%s is in two log directories, %s and %s; one of them must go", j.tp, other.dir.path, j.dir.path)
+		return nil, fmt.Errorf("%s is in two log directories, %s and %s; one of them must go", j.tp, other.dir().path, j.dir.path)
 	}
 	m.logs.put(l)
 	j.dir.logCount.Add(1)
-	return nil
+	return nil, nil
 }
 
 // reportProgress logs how far the load is, if it takes long.
@@ -240,6 +256,11 @@ func (d *logDir) listLogs() ([]loadJob, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, named := range []map[TopicPartition]int64{points, starts, d.loadedHW} {
+		for tp := range named {
+			d.leave(tp)
+		}
+	}
 	recovering := make(chan struct{}, d.m.cfg.RecoveryThreadsPerDir)
 	var jobs []loadJob
 	for _, e := range entries {
@@ -254,17 +275,18 @@ func (d *logDir) listLogs() ([]loadJob, error) {
 			d.m.log.Warn().Err(err).Str("dir", d.path).Msg("ignoring a directory that is not a log")
 			continue
 		case kind == dirDelete:
-			d.m.removeLater(d, tp, path)
+			d.m.removeLater(d, path)
 			continue
-		case kind != dirLog:
-			d.m.log.Warn().Str("dir", path).Msg("leaving a future or stray log alone")
+		case kind == dirStray:
+			d.m.log.Warn().Str("dir", path).Msg("leaving a stray log alone")
 			continue
 		}
+		delete(d.left, tp)
 		start, ok := starts[tp]
 		if !ok {
 			start = -1
 		}
-		jobs = append(jobs, loadJob{d, tp, path, loadOptions{
+		jobs = append(jobs, loadJob{d, tp, path, kind, loadOptions{
 			clean: d.clean, recoveryPoint: points[tp], start: start, highWatermark: d.loadedHW[tp], recovering: recovering,
 		}})
 	}
@@ -272,12 +294,12 @@ func (d *logDir) listLogs() ([]loadJob, error) {
 }
 
 // removeLater removes the directory of a log that was deleted before the last stop.
-func (m *Manager) removeLater(d *logDir, tp TopicPartition, path string) {
+func (m *Manager) removeLater(d *logDir, path string) {
 	delay := time.Duration(DefaultLogConfig().FileDeleteDelayMs) * time.Millisecond
 	m.remover.after(delay, func() error {
 		if d.offline() != nil {
 			return nil
 		}
 		return m.cfg.FS.RemoveAll(path)
-	}, &Log{tp: tp, m: m, dir: d})
+	}, d)
 }

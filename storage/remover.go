@@ -17,7 +17,7 @@ type remover struct {
 type removal struct {
 	due time.Time
 	do  func() error
-	log *Log
+	dir *logDir
 }
 
 type removals []removal
@@ -36,10 +36,10 @@ func (q *removals) Pop() any {
 
 func newRemover() *remover { return &remover{wake: make(chan struct{}, 1)} }
 
-// after runs do once a delay has passed; an error takes the log's directory offline.
-func (r *remover) after(delay time.Duration, do func() error, l *Log) {
+// after runs do once a delay has passed; an error takes the log directory offline.
+func (r *remover) after(delay time.Duration, do func() error, d *logDir) {
 	r.mu.Lock()
-	heap.Push(&r.queue, removal{time.Now().Add(max(delay, 0)), do, l})
+	heap.Push(&r.queue, removal{time.Now().Add(max(delay, 0)), do, d})
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -65,7 +65,7 @@ func (r *remover) run(ctx context.Context) {
 		x, wait := r.due(time.Now())
 		if wait == 0 {
 			if err := x.do(); err != nil {
-				x.log.dir.fail(&storageError{"remove deleted files of " + x.log.tp.String(), err})
+				x.dir.fail(&storageError{"remove deleted files", err})
 			}
 			continue
 		}

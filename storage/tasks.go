@@ -66,7 +66,7 @@ func (m *Manager) flushOld() {
 	now := time.Now().UnixMilli()
 	m.logs.each(func(l *Log) {
 		if limit := l.cfg.Load().FlushMs; l.recoveryPoint.Load() < l.EndOffset() && now-l.lastFlushMs.Load() >= limit {
-			l.dir.flusher.flush(l)
+			l.dir().flusher.flush(l)
 		}
 	})
 }
@@ -74,11 +74,13 @@ func (m *Manager) flushOld() {
 // closeIdle closes what no reader or writer used since the last call: files, indexes, the memory of recent batches.
 func (m *Manager) closeIdle() {
 	m.logs.each(func(l *Log) {
-		if l.closed.Load() || l.dir.offline() != nil {
-			return
-		}
-		if err := l.closeIdle(); err != nil {
-			l.logger().Error().Err(err).Msg("cannot write the index of an idle segment")
+		for _, x := range []*Log{l, l.future.Load()} {
+			if x == nil || x.closed.Load() || x.dir().offline() != nil {
+				continue
+			}
+			if err := x.closeIdle(); err != nil {
+				x.logger().Error().Err(err).Msg("cannot write the index of an idle segment")
+			}
 		}
 	})
 }
@@ -132,7 +134,7 @@ func (d *logDir) syncRecovered() error {
 	var targets []target
 	var failed error
 	d.m.logs.each(func(l *Log) {
-		if l.dir != d || l.recoveryPoint.Load() >= l.EndOffset() {
+		if l.dir() != d || l.recoveryPoint.Load() >= l.EndOffset() {
 			return
 		}
 		l.mu.Lock()

@@ -7,11 +7,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"ottla/storage"
 	"ottla/wire"
 )
 
 // DescribeLogDirs, versions 0-4 (KIP-113). v2: flexible. v3: top-level error. v4: sizes of the file systems (KIP-827). Null topics
-// ask for all; a directory without one of them is listed empty.
+// ask for all; a directory without one of them is listed empty. The copy of a log that is being moved is listed where it will be, as future key.
 //
 // Errors, per directory: KAFKA_STORAGE_ERROR for an offline one.
 func describeLogDirs(a *API, _ *wire.Call, req *kmsg.DescribeLogDirsRequest, resp *kmsg.DescribeLogDirsResponse) error {
@@ -22,21 +23,29 @@ func describeLogDirs(a *API, _ *wire.Call, req *kmsg.DescribeLogDirsRequest, res
 		}
 	}
 	byDir := make(map[string]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition)
-	for _, l := range a.Logs.Logs() {
-		tp := l.TopicPartition()
-		if req.Topics != nil && !asked[topicPartition{tp.Topic, tp.Partition}] || l.Offline() != nil {
-			continue
-		}
-		p := kmsg.DescribeLogDirsResponseDirTopicPartition{Partition: tp.Partition, Size: l.Size()}
-		if hw := l.HighWatermark(); hw > l.EndOffset() {
-			p.OffsetLag = hw - l.EndOffset()
+	list := func(l *storage.Log, lag int64, future bool) {
+		if l.Offline() != nil {
+			return
 		}
 		topics := byDir[l.Dir()]
 		if topics == nil {
 			topics = make(map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition)
 			byDir[l.Dir()] = topics
 		}
-		topics[tp.Topic] = append(topics[tp.Topic], p)
+		tp := l.TopicPartition()
+		topics[tp.Topic] = append(topics[tp.Topic], kmsg.DescribeLogDirsResponseDirTopicPartition{
+			Partition: tp.Partition, Size: l.Size(), OffsetLag: lag, IsFuture: future,
+		})
+	}
+	for _, l := range a.Logs.Logs() {
+		tp := l.TopicPartition()
+		if req.Topics != nil && !asked[topicPartition{tp.Topic, tp.Partition}] {
+			continue
+		}
+		list(l, max(0, l.HighWatermark()-l.EndOffset()), false)
+		if f := l.Future(); f != nil {
+			list(f, futureLag(l, f), true)
+		}
 	}
 	for _, d := range a.Logs.Dirs() {
 		r := kmsg.DescribeLogDirsResponseDir{Dir: d.Path, TotalBytes: d.TotalBytes, UsableBytes: d.UsableBytes}
@@ -53,4 +62,12 @@ func describeLogDirs(a *API, _ *wire.Call, req *kmsg.DescribeLogDirsRequest, res
 		resp.Dirs = append(resp.Dirs, r)
 	}
 	return nil
+}
+
+// futureLag is how much of a log its copy does not have, -1 if the log is offline.
+func futureLag(l, future *storage.Log) int64 {
+	if l.Offline() != nil {
+		return -1
+	}
+	return max(0, l.EndOffset()-future.EndOffset())
 }

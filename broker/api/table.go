@@ -43,6 +43,7 @@ func table() []row {
 		{23, 0, 4, on(offsetForLeaderEpoch)},
 		{32, 0, 4, on(describeConfigs)},
 		{33, 0, 2, on(alterConfigs)},
+		{34, 0, 2, on(alterReplicaLogDirs)},
 		{35, 0, 4, on(describeLogDirs)},
 		{37, 0, 3, on(createPartitions)},
 		{42, 0, 2, on(deleteGroups)},

@@ -22,8 +22,8 @@ var FollowerReplicationThrottledRate = define(areaDynamic, Key[int64]{
 var ReplicaAlterLogDirsIoMaxBytesPerSecond = define(areaDynamic, Key[int64]{
 	Name: "replica.alter.log.dirs.io.max.bytes.per.second", Default: math.MaxInt64,
 	Check:  AtLeast[int64](0),
-	Update: DynamicOnly, Importance: Medium, Mark: Accept,
-	Doc: "Bytes per second moved between log directories; such moves are not served yet.",
+	Update: DynamicOnly, Importance: Medium,
+	Doc: "Most bytes per second that moves of replicas between log directories copy, all together.",
 })
 
 const (

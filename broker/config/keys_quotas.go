@@ -6,14 +6,14 @@ var AlterLogDirsReplicationQuotaWindowNum = define(areaQuotas, Key[int32]{
 	Name: "alter.log.dirs.replication.quota.window.num", Default: 11,
 	Check: AtLeast[int32](1),
 	Mark:  Accept,
-	Doc:   "Windows kept to measure moves between log directories; that quota is not served yet.",
+	Doc:   "Windows kept to measure moves between log directories; without effect here, where their rate is measured continuously.",
 })
 
 var AlterLogDirsReplicationQuotaWindowSizeSeconds = define(areaQuotas, Key[int32]{
 	Name: "alter.log.dirs.replication.quota.window.size.seconds", Default: 1,
 	Check: AtLeast[int32](1),
 	Mark:  Accept,
-	Doc:   "Length of a window to measure moves between log directories, in seconds; that quota is not served yet.",
+	Doc:   "Length of a window to measure moves between log directories, in seconds; without effect here.",
 })
 
 var ClientQuotaCallbackClass = define(areaQuotas, Key[string]{

@@ -139,8 +139,8 @@ var NumPartitions = define(areaTopics, Key[int32]{
 
 var NumReplicaAlterLogDirsThreads = define(areaTopics, Key[int32]{
 	Name: "num.replica.alter.log.dirs.threads", Null: true,
-	Importance: High, Mark: Accept,
-	Doc: "Threads that move replicas between log directories; such moves are not served yet.",
+	Importance: High,
+	Doc:        "Replicas that move between log directories at a time; unset means as many as there are log directories.",
 })
 
 var NumReplicaFetchers = define(areaTopics, Key[int32]{
