@@ -29,7 +29,7 @@ func (b *Broker) openLogs(ctx context.Context, dirs []string, clusterID string) 
 	s := b.cfg.Snapshot()
 	var err error
 	b.logs, err = storage.Open(ctx, storage.ManagerConfig{
-		Dirs: dirs, BrokerID: b.id, ClusterID: clusterID,
+		Dirs: dirs, BrokerID: b.id, ClusterID: clusterID, FS: b.opts.FS,
 		LogConfig:               b.topics.Log,
 		RecoveryThreadsPerDir:   int(config.Get(s, config.NumRecoveryThreadsPerDataDir)),
 		FlushCheckpointMs:       int64(config.Get(s, config.LogFlushOffsetCheckpointIntervalMs)),

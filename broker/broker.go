@@ -18,6 +18,7 @@ import (
 	"ottla/coordinator/group"
 	"ottla/replication"
 	"ottla/storage"
+	"ottla/storage/vfs"
 	"ottla/wire"
 	"ottla/zkmeta"
 	"ottla/zkmeta/controller"
@@ -35,6 +36,8 @@ type Options struct {
 	Adopt bool
 	// Version is what the start-up line says.
 	Version string
+	// FS holds the logs; nil is the operating system's. Tests give one that fails.
+	FS vfs.FS
 }
 
 // Broker is one running broker.

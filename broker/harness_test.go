@@ -16,6 +16,7 @@ import (
 	"ottla/broker"
 	"ottla/broker/config"
 	"ottla/broker/logging"
+	"ottla/storage/vfs"
 )
 
 // running is a broker in this process, on a free port of loopback.
@@ -63,6 +64,12 @@ func try(t *testing.T, ctx context.Context, dir string, sets ...string) (*runnin
 
 func tryLogging(t *testing.T, ctx context.Context, logs *output, dir string, sets ...string) (*running, error) {
 	t.Helper()
+	return tryOn(t, ctx, nil, logs, dir, sets...)
+}
+
+// tryOn is tryLogging with the logs on a filesystem of the test's own.
+func tryOn(t *testing.T, ctx context.Context, fsys vfs.FS, logs *output, dir string, sets ...string) (*running, error) {
+	t.Helper()
 	sets = append([]string{
 		"log.dirs=" + filepath.Join(dir, "data"), "listeners=PLAINTEXT://127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
 	}, sets...)
@@ -76,7 +83,7 @@ func tryLogging(t *testing.T, ctx context.Context, logs *output, dir string, set
 		}
 	})
 	levels := logging.New(logs, false, zerolog.InfoLevel)
-	b, err := broker.Start(ctx, broker.Options{Config: static, Log: levels.Logger("broker"), Levels: levels})
+	b, err := broker.Start(ctx, broker.Options{Config: static, Log: levels.Logger("broker"), Levels: levels, FS: fsys})
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,7 @@ func (r *running) move(topic string, partition int32, dir string) error {
 	return answer.Err
 }
 
+// movesTo waits until the replica is in a directory, and in no other.
 func (r *running) movesTo(topic string, partition int32, dir string) {
 	r.t.Helper()
 	eventually(r.t, "the replica moves", func() error {
