@@ -6,16 +6,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/coordinator"
+	"ottla/coordinator/group/consumer"
 )
 
 // notAnswered stands in a response's partitions for those that the machine has to decide about.
 const notAnswered int16 = -32768
 
 // commitEvent is an OffsetCommit, versions 1-9 (version 0 is for ZooKeeper). v1: generation and member, time of the commit. v2-4:
-// retention time. v6: leader epoch. v7: group instance id.
+// retention time. v6: leader epoch. v7: group instance id. v9: member epochs of the new protocol.
 //
-// Errors, per partition: UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS,
-// UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT.
+// Errors, per partition: UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS, STALE_MEMBER_EPOCH,
+// GROUP_ID_NOT_FOUND (from v9 on), UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, INVALID_COMMIT_OFFSET_SIZE, REQUEST_TIMED_OUT.
 type commitEvent struct {
 	coordinator.Request
 	version int16
@@ -42,14 +43,36 @@ func (e *commitEvent) finish(code int16) {
 	e.Finish()
 }
 
+// each calls f for the partitions that are to be committed, until it returns an error.
+func (e *commitEvent) each(f func(topic string, partition int32) error) error {
+	for i := range e.req.Topics {
+		for j := range e.req.Topics[i].Partitions {
+			if e.resp.Topics[i].Partitions[j].ErrorCode != notAnswered {
+				continue
+			}
+			if err := f(e.req.Topics[i].Topic, e.req.Topics[i].Partitions[j].Partition); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (e *commitEvent) handle(m *machine, now time.Time) {
 	req := e.req
 	g := m.groups[req.Group]
 	if g == nil && req.Generation >= 0 {
-		e.finish(codeIllegalGeneration)
+		e.finish(unknownGroupCode(e.version))
 		return
 	}
-	if g != nil {
+	if g != nil && g.consumer != nil {
+		if c := m.validateConsumerCommit(g, consumer.Commit{
+			Version: e.version, MemberID: req.MemberID, InstanceID: req.InstanceID != nil, Epoch: req.Generation,
+		}, e.each); c != 0 {
+			e.finish(c)
+			return
+		}
+	} else if g != nil {
 		if c := g.validateCommit(req.MemberID, req.InstanceID, req.Generation, false); c != 0 {
 			e.finish(c)
 			return
@@ -191,13 +214,35 @@ func (e *txnCommitEvent) finish(code int16) {
 	e.Finish()
 }
 
+// each is that of commitEvent.
+func (e *txnCommitEvent) each(f func(topic string, partition int32) error) error {
+	for i := range e.req.Topics {
+		for j := range e.req.Topics[i].Partitions {
+			if e.resp.Topics[i].Partitions[j].ErrorCode != notAnswered {
+				continue
+			}
+			if err := f(e.req.Topics[i].Topic, e.req.Topics[i].Partitions[j].Partition); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (e *txnCommitEvent) handle(m *machine, now time.Time) {
 	req := e.req
 	generation, memberID, instanceID := req.Generation, req.MemberID, req.InstanceID
 	if e.version < 3 {
 		generation, memberID, instanceID = -1, "", nil
 	}
-	if g := m.groups[req.Group]; g != nil {
+	if g := m.groups[req.Group]; g != nil && g.consumer != nil {
+		if c := m.validateConsumerCommit(g, consumer.Commit{
+			MemberID: memberID, InstanceID: instanceID != nil, Epoch: generation, Txn: true,
+		}, e.each); c != 0 {
+			e.finish(c)
+			return
+		}
+	} else if g != nil {
 		if c := g.validateCommit(memberID, instanceID, generation, true); c != 0 {
 			e.finish(c)
 			return

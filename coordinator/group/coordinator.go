@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/coordinator"
+	"ottla/coordinator/group/consumer"
 	"ottla/wire/batch"
 )
 
@@ -33,6 +33,7 @@ type Config struct {
 	LoadBytes                     int           // offsets.load.buffer.size, 5 MiB
 	MaxMessageBytes               int           // max.message.bytes of the topic, 1,048,588
 	Codec                         batch.Codec   // offsets.topic.compression.codec
+	Consumer                      ConsumerConfig
 	Log                           zerolog.Logger
 }
 
@@ -44,6 +45,7 @@ func (c Config) withDefaults() Config {
 	c.OffsetMetadataMaxSize = max(c.OffsetMetadataMaxSize, 0)
 	setDefault(&c.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&c.OffsetsRetentionCheckInterval, 10*time.Minute)
+	c.Consumer = c.Consumer.withDefaults()
 	return c
 }
 
@@ -54,12 +56,18 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// Deps is what the coordinator asks of the broker. The functions are called from the goroutines of requests.
+// Deps is what the coordinator asks of the broker. The functions are called from any goroutine, those of shards included, and do not
+// wait.
 type Deps struct {
 	// Partitions is the number of partitions of __consumer_offsets, 0 if it does not exist.
 	Partitions func() int32
 	// TopicExists tells whether the cluster has the partition.
 	TopicExists func(topic string, partition int32) bool
+	// Topics is the cluster's topics as they are now. The new protocol needs it.
+	Topics func() consumer.Topics
+	// GroupConfig gives the group's own session timeout and heartbeat interval under the new protocol, zero for what it has none of. Nil is
+	// a function that knows none.
+	GroupConfig func(group string) (session, heartbeat time.Duration)
 }
 
 // Client is who sent a request.
@@ -85,7 +93,7 @@ func New(cfg Config, log coordinator.Log, deps Deps) *Coordinator {
 	c.rt = coordinator.NewRuntime(coordinator.Config{
 		Topic: Topic, CommitTimeout: cfg.CommitTimeout, MaxBatchBytes: cfg.MaxMessageBytes, LoadBytes: cfg.LoadBytes, Codec: cfg.Codec, Log: cfg.Log,
 	}, log, func(partition int32) coordinator.Machine {
-		return newMachine(&c.cfg, &c.stats, cfg.Log.With().Int32("partition", partition).Logger())
+		return newMachine(&c.cfg, &c.deps, &c.stats, cfg.Log.With().Int32("partition", partition).Logger())
 	})
 	return c
 }
@@ -277,7 +285,11 @@ func (c *Coordinator) FetchOffsets(ctx context.Context, _ Client, version int16,
 		resp.Groups = make([]kmsg.OffsetFetchResponseGroup, 0, len(req.Groups))
 		for i := range req.Groups {
 			g := &req.Groups[i]
-			resp.Groups = append(resp.Groups, c.fetchGroup(ctx, g.Group, g.Topics, req.RequireStable))
+			e := &fetchEvent{group: g.Group, topics: g.Topics, requireStable: req.RequireStable}
+			if version >= 9 {
+				e.memberID, e.memberEpoch, e.modern = g.MemberID, g.MemberEpoch, true
+			}
+			resp.Groups = append(resp.Groups, c.fetchGroup(ctx, e))
 		}
 		return resp
 	}
@@ -288,7 +300,7 @@ func (c *Coordinator) FetchOffsets(ctx context.Context, _ Client, version int16,
 			topics[i] = kmsg.OffsetFetchRequestGroupTopic{Topic: t.Topic, Partitions: t.Partitions}
 		}
 	}
-	g := c.fetchGroup(ctx, req.Group, topics, req.RequireStable)
+	g := c.fetchGroup(ctx, &fetchEvent{group: req.Group, topics: topics, requireStable: req.RequireStable})
 	if g.ErrorCode != 0 && version < 2 { // no place for an error of the group: it goes to each partition
 		for _, t := range topics {
 			rt := kmsg.OffsetFetchResponseTopic{Topic: strings.Clone(t.Topic)}
@@ -315,15 +327,10 @@ func (c *Coordinator) FetchOffsets(ctx context.Context, _ Client, version int16,
 	return resp
 }
 
-func (c *Coordinator) fetchGroup(
-	ctx context.Context, group string, topics []kmsg.OffsetFetchRequestGroupTopic, requireStable bool,
-) kmsg.OffsetFetchResponseGroup {
-	e := &fetchEvent{
-		Request: coordinator.NewRequest(), group: group, topics: topics, requireStable: requireStable,
-		resp: &kmsg.OffsetFetchResponseGroup{Group: strings.Clone(group)},
-	}
-	if c.do(ctx, group, e) != nil {
-		return kmsg.OffsetFetchResponseGroup{Group: strings.Clone(group), Topics: []kmsg.OffsetFetchResponseGroupTopic{}, ErrorCode: codeNotAvailable}
+func (c *Coordinator) fetchGroup(ctx context.Context, e *fetchEvent) kmsg.OffsetFetchResponseGroup {
+	e.Request, e.resp = coordinator.NewRequest(), &kmsg.OffsetFetchResponseGroup{Group: strings.Clone(e.group)}
+	if c.do(ctx, e.group, e) != nil {
+		return kmsg.OffsetFetchResponseGroup{Group: strings.Clone(e.group), Topics: []kmsg.OffsetFetchResponseGroupTopic{}, ErrorCode: codeNotAvailable}
 	}
 	return *e.resp
 }
@@ -360,13 +367,15 @@ func (c *Coordinator) List(ctx context.Context, _ Client, version int16, req *km
 			states = append(states, strings.ToLower(s))
 		}
 	}
-	if version >= 5 && len(req.TypesFilter) > 0 &&
-		!slices.ContainsFunc(req.TypesFilter, func(t string) bool { return strings.EqualFold(t, groupTypeClassic) }) {
-		return resp
+	var types []string
+	if version >= 5 {
+		for _, t := range req.TypesFilter {
+			types = append(types, strings.ToLower(t))
+		}
 	}
 	var events []*listEvent
 	for _, p := range c.rt.Partitions() {
-		e := &listEvent{Request: coordinator.NewRequest(), states: states}
+		e := &listEvent{Request: coordinator.NewRequest(), states: states, types: types}
 		c.rt.Post(p, e)
 		events = append(events, e)
 	}

@@ -13,9 +13,14 @@ func (m *machine) tombstoneOffset(g *group, topic string, partition int32) {
 	m.emit(appendOffsetKey(nil, g.id, topic, partition), nil)
 }
 
-// tombstoneGroup writes that the group is gone. A group of generation 0 has no record.
+// tombstoneGroup writes that the group is gone. A classic group of generation 0 has no record.
 func (m *machine) tombstoneGroup(g *group) {
-	if g.generation > 0 {
+	switch {
+	case g.consumer != nil:
+		for _, kv := range g.consumer.Tombstones() {
+			m.emit(kv.Key, kv.Value)
+		}
+	case g.generation > 0:
 		m.emit(appendGroupKey(nil, g.id), nil)
 	}
 }
@@ -42,7 +47,7 @@ func (e *deleteEvent) handle(m *machine, _ time.Time) {
 	switch {
 	case g == nil:
 		e.code = codeGroupIDNotFound
-	case g.state != empty:
+	case !g.vacant():
 		e.code = codeNonEmptyGroup
 	default:
 		for _, to := range g.offsets.sortedTopics() {
@@ -95,7 +100,7 @@ func (e *deleteOffsetsEvent) handle(m *machine, _ time.Time) {
 	case g == nil:
 		e.reject(codeGroupIDNotFound)
 		return
-	case g.state != empty && g.protocolType != consumerProtocol:
+	case g.consumer == nil && g.state != empty && g.protocolType != consumerProtocol:
 		e.reject(codeNonEmptyGroup)
 		return
 	}
@@ -106,7 +111,7 @@ func (e *deleteOffsetsEvent) handle(m *machine, _ time.Time) {
 			answer := &e.resp.Topics[i].Partitions[j]
 			switch {
 			case answer.ErrorCode != notAnswered:
-			case g.state != empty && g.subscribed(t.Topic):
+			case !g.vacant() && g.subscribed(t.Topic):
 				answer.ErrorCode = codeGroupSubscribed
 			default:
 				answer.ErrorCode = 0
@@ -192,7 +197,7 @@ func (o *goneOffsets) remove(topic string, partition int32) {
 // finish ends the group too if nothing is left of it.
 func (o *goneOffsets) finish() {
 	g := o.g
-	if g.state == empty && len(g.pending) == 0 && len(g.txns) == 0 && g.offsets.n == o.n {
+	if g.vacant() && len(g.pending) == 0 && len(g.txns) == 0 && g.offsets.n == o.n {
 		o.m.tombstoneGroup(g)
 	}
 	o.m.out.Split = true

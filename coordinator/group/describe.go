@@ -31,10 +31,13 @@ func (e *describeEvent) Fail(err error) {
 func (e *describeEvent) handle(m *machine, _ time.Time) {
 	defer e.Finish()
 	g := m.groups[e.group]
-	if g == nil {
+	if g == nil || g.consumer != nil { // a consumer group is no classic one
 		e.resp.State = "Dead"
 		if e.version >= 6 {
 			message := "Group " + e.group + " not found."
+			if g != nil {
+				message = "Group " + e.group + " is not a classic group."
+			}
 			e.resp.ErrorCode, e.resp.ErrorMessage = codeGroupIDNotFound, &message
 		}
 		return
@@ -60,6 +63,7 @@ func (e *describeEvent) handle(m *machine, _ time.Time) {
 type listEvent struct {
 	coordinator.Request
 	states []string // lower case; empty for all
+	types  []string // lower case; empty for all
 	groups []kmsg.ListGroupsResponseGroup
 	code   int16
 }
@@ -72,18 +76,30 @@ func (e *listEvent) Fail(err error) {
 	e.Finish()
 }
 
-// groupTypeClassic is what ListGroups version 5 calls the groups of this coordinator.
-const groupTypeClassic = "classic"
+// What ListGroups version 5 calls the types of groups.
+const (
+	groupTypeClassic  = "classic"
+	groupTypeConsumer = "consumer"
+)
+
+// kind gives the group's type, state and protocol type for lists.
+func (g *group) kind() (kind, state, protocolType string) {
+	if g.consumer != nil {
+		return groupTypeConsumer, g.consumer.State(), consumerProtocol
+	}
+	return groupTypeClassic, g.state.String(), g.protocolType
+}
 
 func (e *listEvent) handle(m *machine, _ time.Time) {
 	defer e.Finish()
 	for _, id := range slices.Sorted(maps.Keys(m.groups)) {
 		g := m.groups[id]
-		if len(e.states) > 0 && !slices.Contains(e.states, strings.ToLower(g.state.String())) {
+		kind, state, protocolType := g.kind()
+		if len(e.states) > 0 && !slices.Contains(e.states, strings.ToLower(state)) || len(e.types) > 0 && !slices.Contains(e.types, kind) {
 			continue
 		}
 		e.groups = append(e.groups, kmsg.ListGroupsResponseGroup{
-			Group: g.id, ProtocolType: g.protocolType, GroupState: g.state.String(), GroupType: groupTypeClassic,
+			Group: g.id, ProtocolType: protocolType, GroupState: state, GroupType: kind,
 		})
 	}
 }

@@ -22,7 +22,7 @@ func (m *machine) expire(now time.Time) {
 			gone.finish()
 			expired += gone.n
 		} else if g.deletable() {
-			if g.generation > 0 {
+			if g.recorded() {
 				gone.finish()
 			} else {
 				m.forget(g)
@@ -47,6 +47,8 @@ func (m *machine) expire(now time.Time) {
 //     not say when, from their commits;
 //   - a stable consumer group keeps those of topics that it does not subscribe to for that time from their commits, and the
 //     others for ever;
+//   - a group of the new protocol, whatever its state, keeps those of topics that no member subscribes to for that time from
+//     their commits, and the others for ever;
 //   - offsets of clients that do not use groups are kept for that time from their commits.
 //
 // An offset that was committed with a retention of its own (OffsetCommit 2-4) expires when that says.
@@ -58,6 +60,8 @@ func (g *group) expiring(nowMs, retentionMs int64) func(topic string, c *committ
 		return nowMs-sinceMs >= retentionMs
 	}
 	switch {
+	case g.consumer != nil:
+		return func(topic string, c *committed) bool { return !g.consumer.Subscribed(topic) && old(c, c.commitMs) }
 	case g.protocolType == "":
 		return func(_ string, c *committed) bool { return old(c, c.commitMs) }
 	case g.state == empty:

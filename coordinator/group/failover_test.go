@@ -25,7 +25,10 @@ func durable(r *rig) map[string]string {
 	}
 	for _, g := range list.Groups {
 		s := fmt.Sprint(r.offsets(g.Group))
-		if g.GroupState == "Stable" || g.GroupState == "Empty" {
+		if g.GroupType == groupTypeConsumer {
+			b, _ := json.Marshal(r.describeConsumer(g.Group))
+			s += string(b)
+		} else if g.GroupState == "Stable" || g.GroupState == "Empty" {
 			d := r.describe(g.Group)
 			s += fmt.Sprintf(" %s %s %s", d.State, d.ProtocolType, d.Protocol)
 			var ms []string
@@ -49,7 +52,9 @@ func sameAfterFailover(t *testing.T, r *rig) {
 	t.Helper()
 	log := logtest.New()
 	r.log.Copy(0, log, -1)
-	next := newRig(t, log, r.c.cfg).elect(1)
+	next := newRig(t, log, r.c.cfg)
+	next.topics = r.topics
+	next.elect(1)
 	defer next.c.Close()
 	if d := cmp.Diff(durable(r), durable(next)); d != "" {
 		t.Errorf("state after failover (-before +after):\n%s", d)
@@ -227,7 +232,7 @@ func TestGroupRecordsAreKafkasBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := Config{}.withDefaults()
-		m := newMachine(&cfg, new(Stats), zerologNop())
+		m := newMachine(&cfg, new(Deps), new(Stats), zerologNop())
 		for _, rec := range records(log, 0) {
 			if err := m.Replay(rec); err != nil {
 				t.Fatal(err)

@@ -10,15 +10,18 @@ import (
 )
 
 // fetchEvent reads one group's offsets for OffsetFetch, versions 1-9, in the shape of version 8 and later. v7: require stable
-// (KIP-447). v8: several groups (KIP-709).
+// (KIP-447). v8: several groups (KIP-709). v9: member id and epoch, which members of the new protocol are checked by.
 //
 // A partition without an offset has offset -1 and no error, in groups that do not exist too. Errors: UNSTABLE_OFFSET_COMMIT per
-// partition.
+// partition; of the group UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH.
 type fetchEvent struct {
 	coordinator.Request
 	group         string
 	topics        []kmsg.OffsetFetchRequestGroupTopic // nil for all
 	requireStable bool
+	modern        bool // version 9 or later: memberID and memberEpoch count
+	memberID      *string
+	memberEpoch   int32
 	resp          *kmsg.OffsetFetchResponseGroup
 }
 
@@ -33,6 +36,12 @@ func (e *fetchEvent) Fail(err error) {
 
 func (e *fetchEvent) handle(m *machine, _ time.Time) {
 	g := m.groups[e.group]
+	if e.modern && g != nil && g.consumer != nil {
+		if err := g.consumer.ValidateFetch(e.memberID, e.memberEpoch); err != nil {
+			e.Fail(err)
+			return
+		}
+	}
 	if e.topics == nil {
 		e.all(g)
 	} else {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ottla/coordinator"
+	"ottla/coordinator/group/consumer"
 )
 
 // state of a group (kafka.coordinator.group.GroupState). Dead is not among them: a dead group is not in the machine.
@@ -63,6 +64,11 @@ type group struct {
 	initialDelay     time.Duration
 	initialRemaining time.Duration
 	newMemberAdded   bool
+
+	// consumer is the group under the new protocol, nil for a classic group, whose fields are the ones above; timers are those of
+	// its members, by member id.
+	consumer *consumer.Group
+	timers   map[string]*consumerTimers
 
 	offsets offsetTable
 	// txns holds offsets of open transactions by producer id: they count once the commit marker is there.
@@ -232,10 +238,21 @@ func (g *group) allJoined() bool { return len(g.members) == g.awaitingJoin && le
 // hasOffsets tells whether the group holds offsets, those of open transactions included.
 func (g *group) hasOffsets() bool { return g.offsets.n > 0 || len(g.txns) > 0 }
 
+// vacant tells whether the group has no members.
+func (g *group) vacant() bool {
+	if g.consumer != nil {
+		return g.consumer.Len() == 0
+	}
+	return g.state == empty
+}
+
 // deletable tells whether nothing is left of the group but its record.
 func (g *group) deletable() bool {
-	return g.state == empty && len(g.members) == 0 && len(g.pending) == 0 && !g.hasOffsets()
+	return g.vacant() && len(g.members) == 0 && len(g.pending) == 0 && !g.hasOffsets()
 }
+
+// recorded tells whether there are records of the group beside its offsets.
+func (g *group) recorded() bool { return g.generation > 0 || g.consumer != nil }
 
 // computeTopics finds what a consumer group is subscribed to, from the metadata of the chosen protocol.
 func (g *group) computeTopics() {
@@ -261,6 +278,9 @@ func (g *group) computeTopics() {
 
 // subscribed tells whether a member may be subscribed to the topic: true if the coordinator cannot tell.
 func (g *group) subscribed(topic string) bool {
+	if g.consumer != nil {
+		return g.consumer.Subscribed(topic)
+	}
 	if !g.topicsKnown {
 		return true
 	}

@@ -38,6 +38,9 @@ func (e *heartbeatEvent) beat(m *machine, now time.Time) int16 {
 	if g == nil {
 		return codeUnknownMemberID
 	}
+	if g.consumer != nil {
+		return e.beatConsumer(m, now, g)
+	}
 	if c := g.validate(e.req.MemberID, e.req.InstanceID); c != 0 {
 		return c
 	}

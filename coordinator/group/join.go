@@ -124,6 +124,20 @@ func (e *joinEvent) handle(m *machine, now time.Time) {
 		return
 	}
 	g := m.groups[req.Group]
+	if g != nil && g.consumer != nil {
+		switch {
+		case !g.vacant():
+			e.joinConsumer(m, now, g)
+			return
+		case req.MemberID != "":
+			e.fail(codeUnknownMemberID, req.MemberID)
+			return
+		case req.ProtocolType == "" || len(req.Protocols) == 0:
+			e.fail(codeInconsistentProtocol, "")
+			return
+		}
+		m.leaveConsumerProtocol(now, g)
+	}
 	if g == nil {
 		if req.MemberID != "" {
 			e.fail(codeUnknownMemberID, req.MemberID)

@@ -33,6 +33,10 @@ func (e *leaveEvent) handle(m *machine, now time.Time) {
 	if e.version < 3 {
 		members = []kmsg.LeaveGroupRequestMember{{MemberID: e.req.MemberID}}
 	}
+	if g := m.groups[e.req.Group]; g != nil && g.consumer != nil {
+		e.leaveConsumer(m, now, g, members)
+		return
+	}
 	for _, l := range members {
 		// A member that left before may have taken the group with it.
 		c := codeUnknownMemberID

@@ -8,11 +8,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/coordinator"
+	"ottla/coordinator/group/consumer"
 )
 
 // machine is the state of one partition of __consumer_offsets: its groups. It implements coordinator.Machine.
 type machine struct {
 	cfg    *Config
+	deps   *Deps
 	log    zerolog.Logger
 	stats  *Stats
 	groups map[string]*group
@@ -23,11 +25,16 @@ type machine struct {
 
 	loading bool
 	out     coordinator.Result // what the event being handled has led to so far
+
+	// jobs are decisions about consumer groups that rest on each other's records: one for each Tick.
+	jobs []func(now time.Time)
+	// converting is the group that changes its protocol with the records being appended: their tombstones do not end it.
+	converting string
 }
 
-func newMachine(cfg *Config, stats *Stats, log zerolog.Logger) *machine {
+func newMachine(cfg *Config, deps *Deps, stats *Stats, log zerolog.Logger) *machine {
 	m := &machine{
-		cfg: cfg, stats: stats, log: log, loading: true,
+		cfg: cfg, deps: deps, stats: stats, log: log, loading: true,
 		groups: make(map[string]*group), txns: make(map[int64]map[string]struct{}),
 	}
 	m.expiry.Fire = m.expire
@@ -46,7 +53,7 @@ func (m *machine) Handle(now time.Time, ev coordinator.Event) coordinator.Result
 	case event:
 		ev.handle(m, now)
 	case coordinator.Tick:
-		m.timers.Run(now)
+		m.tick(now)
 	default:
 		panic(fmt.Sprintf("group: unknown event %T", ev))
 	}
@@ -57,7 +64,7 @@ func (m *machine) Handle(now time.Time, ev coordinator.Event) coordinator.Result
 
 // Deadline implements coordinator.Machine.
 func (m *machine) Deadline() time.Time {
-	if len(m.out.Records) > 0 { // written by a Done, to go out with the next event
+	if len(m.out.Records) > 0 || len(m.jobs) > 0 { // records that a Done wrote go out with the next event
 		return time.Unix(0, 1)
 	}
 	return m.timers.Next()
@@ -77,7 +84,7 @@ func (m *machine) group(id string, nowMs int64) *group {
 	g.join.Fire = func(now time.Time) { m.joinTimeout(now, g) }
 	g.sync.Fire = func(now time.Time) { m.syncTimeout(now, g) }
 	m.groups[id] = g
-	m.stats.groups[g.state].Add(1)
+	m.count(g, 1)
 	return g
 }
 
@@ -95,15 +102,25 @@ func (m *machine) forget(g *group) {
 	for pid := range g.txns {
 		m.forgetTxn(pid, g.id)
 	}
-	m.stats.groups[g.state].Add(-1)
+	m.stopConsumer(g)
+	m.count(g, -1)
 	m.stats.offsets.Add(-int64(g.offsets.n))
+}
+
+// count adds the group to the number of groups in its state, or takes it away.
+func (m *machine) count(g *group, by int64) {
+	if g.consumer != nil {
+		m.stats.consumerGroups.Add(by)
+		return
+	}
+	m.stats.groups[g.state].Add(by)
 }
 
 // enter changes the group's state.
 func (m *machine) enter(now time.Time, g *group, s state) {
-	m.stats.groups[g.state].Add(-1)
-	m.stats.groups[s].Add(1)
+	m.count(g, -1)
 	g.state, g.stateMs = s, now.UnixMilli()
+	m.count(g, 1)
 }
 
 // Replay implements coordinator.Machine.
@@ -121,6 +138,9 @@ func (m *machine) Replay(r coordinator.Record) error {
 		return m.replayOffset(r)
 	case groupKeyVersion:
 		return m.replayGroup(r)
+	}
+	if consumer.IsKey(version) {
+		return m.replayConsumer(r)
 	}
 	return nil // of a coordinator that knows more
 }
@@ -174,7 +194,7 @@ func (m *machine) removeOffset(id, topic string, partition int32, producerID int
 		m.stats.offsets.Add(-1)
 	}
 	// A group of generation 0 has no record whose tombstone would end it.
-	if !m.loading && g.generation == 0 && g.deletable() {
+	if !m.loading && !g.recorded() && g.deletable() {
 		m.forget(g)
 	}
 }
@@ -192,7 +212,7 @@ func (m *machine) replayGroup(r coordinator.Record) error {
 		case g == nil:
 		case m.loading:
 			m.unloadMembers(g)
-		case g.state == empty:
+		case g.consumer == nil && g.state == empty && !g.hasOffsets() && m.converting != g.id:
 			m.forget(g)
 		}
 		return nil
@@ -207,6 +227,7 @@ func (m *machine) replayGroup(r coordinator.Record) error {
 	if g == nil {
 		g = m.group(string([]byte(k.Group)), r.TimestampMs)
 	}
+	m.dropConsumer(g)
 	m.loadGroup(g, v)
 	return nil
 }
@@ -244,17 +265,17 @@ func (m *machine) loadGroup(g *group, v *kmsg.GroupMetadataValue) {
 	if len(g.members) > 0 {
 		s = stable
 	}
-	m.stats.groups[g.state].Add(-1)
-	m.stats.groups[s].Add(1)
+	m.count(g, -1)
 	g.state, g.stateMs = s, v.CurrentStateTimestamp
+	m.count(g, 1)
 	g.computeTopics()
 }
 
 // unloadMembers brings the group back to one that only has offsets.
 func (m *machine) unloadMembers(g *group) {
-	m.stats.groups[g.state].Add(-1)
-	m.stats.groups[empty].Add(1)
+	m.count(g, -1)
 	g.state = empty
+	m.count(g, 1)
 	g.generation, g.protocolType, g.protocol, g.leader = 0, "", "", ""
 	g.members, g.order, g.static, g.supported = nil, nil, nil, nil
 	g.topics, g.topicsKnown = nil, false
@@ -264,8 +285,12 @@ func (m *machine) unloadMembers(g *group) {
 func (m *machine) Loaded(now time.Time) {
 	m.loading = false
 	for _, g := range m.groups {
-		if g.generation == 0 && g.deletable() {
+		if !g.recorded() && g.deletable() {
 			m.forget(g)
+			continue
+		}
+		if g.consumer != nil {
+			m.consumerLoaded(now, g)
 			continue
 		}
 		for _, mb := range g.order {
@@ -285,7 +310,7 @@ func (m *machine) Unload(err error) {
 			m.answerJoin(g, mb, func(e *joinEvent) { e.Fail(err) })
 			m.answerSync(mb, func(e *syncEvent) { e.Fail(err) })
 		}
-		m.stats.groups[g.state].Add(-1)
+		m.count(g, -1)
 		m.stats.offsets.Add(-int64(g.offsets.n))
 	}
 	m.groups = nil

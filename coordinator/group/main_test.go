@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"ottla/coordinator/group/consumer"
 	"ottla/coordinator/logtest"
 )
 
@@ -18,18 +19,20 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a coordinator over an in-memory log, with one partition unless said otherwise.
 type rig struct {
-	t   testing.TB
-	log *logtest.Log
-	c   *Coordinator
+	t      testing.TB
+	log    *logtest.Log
+	c      *Coordinator
+	topics *fixedTopics
 }
 
 func newRig(t testing.TB, log *logtest.Log, cfg Config) *rig {
 	if cfg.Log.GetLevel() == zerolog.TraceLevel {
 		cfg.Log = zerolog.Nop()
 	}
-	r := &rig{t: t, log: log}
+	r := &rig{t: t, log: log, topics: testTopics()}
 	r.c = New(cfg, log, Deps{
 		Partitions:  func() int32 { return 1 },
+		Topics:      func() consumer.Topics { return r.topics },
 		TopicExists: func(topic string, partition int32) bool { return topic != "nope" && partition < 100 },
 	})
 	return r

@@ -5,11 +5,13 @@ import "sync/atomic"
 // Stats are the numbers behind Kafka's kafka.coordinator.group:type=GroupMetadataManager gauges and the group-coordinator-metrics.
 type Stats struct {
 	groups              [stable + 1]atomic.Int64
+	consumerGroups      atomic.Int64
 	offsets             atomic.Int64
 	commits             atomic.Int64
 	expirations         atomic.Int64
 	deletions           atomic.Int64
 	completedRebalances atomic.Int64
+	consumerRebalances  atomic.Int64
 }
 
 // Snapshot is a copy of the numbers at one time.
@@ -19,11 +21,13 @@ type Snapshot struct {
 	GroupsPreparingRebalance  int64
 	GroupsCompletingRebalance int64
 	GroupsStable              int64
+	ConsumerGroups            int64 // those of the new protocol, in whatever state
 	Offsets                   int64 // committed offsets held
 	OffsetCommits             int64 // offsets committed since the start
 	OffsetExpirations         int64
 	OffsetDeletions           int64
 	CompletedRebalances       int64
+	ConsumerRebalances        int64 // group epochs of consumer groups that heartbeats began
 }
 
 // Stats returns the numbers as they are now.
@@ -34,12 +38,14 @@ func (c *Coordinator) Stats() Snapshot {
 		GroupsPreparingRebalance:  s.groups[preparingRebalance].Load(),
 		GroupsCompletingRebalance: s.groups[completingRebalance].Load(),
 		GroupsStable:              s.groups[stable].Load(),
+		ConsumerGroups:            s.consumerGroups.Load(),
 		Offsets:                   s.offsets.Load(),
 		OffsetCommits:             s.commits.Load(),
 		OffsetExpirations:         s.expirations.Load(),
 		OffsetDeletions:           s.deletions.Load(),
 		CompletedRebalances:       s.completedRebalances.Load(),
+		ConsumerRebalances:        s.consumerRebalances.Load(),
 	}
-	n.Groups = n.GroupsEmpty + n.GroupsPreparingRebalance + n.GroupsCompletingRebalance + n.GroupsStable
+	n.Groups = n.GroupsEmpty + n.GroupsPreparingRebalance + n.GroupsCompletingRebalance + n.GroupsStable + n.ConsumerGroups
 	return n
 }

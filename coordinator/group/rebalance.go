@@ -271,7 +271,7 @@ func (m *machine) pendingGone(now time.Time, g *group) {
 		m.tryCompleteJoin(now, g)
 		return
 	}
-	if g.generation == 0 && g.deletable() { // nobody has ever joined, nothing was written
+	if !g.recorded() && g.deletable() { // nobody has ever joined, nothing was written
 		m.forget(g)
 	}
 }

@@ -92,13 +92,13 @@ func TestGroupValueVersions(t *testing.T) {
 }
 
 func TestUnknownKeysAreSkippedAndBadOnesReported(t *testing.T) {
-	m := newMachine(&Config{}, new(Stats), zerologNop())
+	m := newMachine(&Config{}, new(Deps), new(Stats), zerologNop())
 	for _, c := range []struct {
 		name       string
 		key, value []byte
 		bad        bool
 	}{
-		{"new protocol", []byte{0, 3, 0, 1, 'g'}, []byte{1}, false},
+		{"epoch of a consumer group cut short", []byte{0, 3, 0, 1, 'n'}, []byte{1}, true},
 		{"share group", []byte{0, 15, 9}, nil, false},
 		{"no key", nil, nil, true},
 		{"short key", []byte{0}, nil, true},
@@ -128,7 +128,7 @@ func FuzzReplay(f *testing.F) {
 	f.Add(appendGroupKey(nil, "g"), []byte(nil), int64(4))
 	f.Fuzz(func(t *testing.T, key, value []byte, pid int64) {
 		cfg := Config{}.withDefaults()
-		m := newMachine(&cfg, new(Stats), zerologNop())
+		m := newMachine(&cfg, new(Deps), new(Stats), zerologNop())
 		_ = m.Replay(coordinator.Record{Key: key, Value: value, ProducerID: max(pid, -1)})
 		_ = m.Replay(coordinator.Record{Key: key, Value: value, ProducerID: max(pid, -1), Offset: 1})
 		_ = m.Replay(coordinator.Record{Marker: coordinator.CommitMarker, ProducerID: pid})

@@ -51,6 +51,10 @@ func (e *syncEvent) handle(m *machine, now time.Time) {
 		e.fail(codeUnknownMemberID)
 		return
 	}
+	if g.consumer != nil {
+		e.syncConsumer(m, now, g)
+		return
+	}
 	if c := e.validate(g); c != 0 {
 		e.fail(c)
 		return
