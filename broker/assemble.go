@@ -11,6 +11,7 @@ import (
 	"ottla/broker/api"
 	"ottla/broker/config"
 	"ottla/coordinator/group"
+	"ottla/coordinator/group/consumer"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
@@ -124,7 +125,7 @@ func (b *Broker) assemble(clusterID string) {
 	b.api = &api.API{
 		Log: b.part("api"), Standalone: standalone(s), BrokerID: b.id, ClusterID: clusterID, Config: b.cfg, Cache: b.cache, Logs: b.logs, Topics: b.topics,
 		Session: b.Session, BrokerEpoch: b.epoch.Load, Levels: b.opts.Levels,
-		ProducerIDs: &api.ProducerIDs{Allocate: b.allocateProducerIDs},
+		ProducerIDs: &api.ProducerIDs{Allocate: b.allocateProducerIDs}, ClassicGroupsOnly: !consumerProtocol(s),
 	}
 	r := replication.New(replicationConfig(s, b.id, b.part("replication")), replication.Deps{
 		Logs: b.logs, BrokerEpoch: b.epoch.Load, Metadata: metadataView{b.cache, inter},
@@ -138,6 +139,8 @@ func (b *Broker) assemble(clusterID string) {
 			}
 			return 0
 		},
+		Topics:      func() consumer.Topics { return topicsView{b.cache.Load()} },
+		GroupConfig: b.groupConfigs.get,
 		TopicExists: func(topic string, partition int32) bool {
 			_, ok := b.cache.Load().Partition(topic, partition)
 			return ok
@@ -198,6 +201,7 @@ func groupConfig(s *config.Snapshot, log zerolog.Logger) group.Config {
 		CommitTimeout:                 millis(config.Get(s, config.OffsetsCommitTimeoutMs)),
 		LoadBytes:                     int(config.Get(s, config.OffsetsLoadBufferSize)),
 		Codec:                         batch.Codec(config.Get(s, config.OffsetsTopicCompressionCodec)),
+		Consumer:                      consumerConfig(s),
 		Log:                           log,
 	}
 }

@@ -53,16 +53,17 @@ type Broker struct {
 	changes *zkmeta.ChangeListener // of /config/changes; outlives sessions
 	prevOwn int64                  // session id that this broker had in its last life, 0 if none
 
-	cache       *metadata.Cache
-	topics      *topicconfig.Store
-	logs        *storage.Manager
-	replication atomic.Pointer[replication.Manager] // nil until assembled
-	groups      *group.Coordinator
-	controller  *controller.Controller
-	api         *api.API
-	peers       *peers
-	server      *wire.Server
-	listeners   []*listener
+	cache        *metadata.Cache
+	topics       *topicconfig.Store
+	groupConfigs groupConfigs
+	logs         *storage.Manager
+	replication  atomic.Pointer[replication.Manager] // nil until assembled
+	groups       *group.Coordinator
+	controller   *controller.Controller
+	api          *api.API
+	peers        *peers
+	server       *wire.Server
+	listeners    []*listener
 
 	ctx         context.Context // of the goroutines in wg, and of what they ask of the metadata store
 	stop        context.CancelFunc

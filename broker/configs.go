@@ -13,9 +13,14 @@ import (
 	"ottla/zkmeta"
 )
 
-// loadConfigs reads what the metadata store holds of configuration: the dynamic broker configs and the topics' overrides.
+// loadConfigs reads what the metadata store holds of configuration: the dynamic broker configs, the topics' overrides and
+// those of groups.
 func (b *Broker) loadConfigs(ctx context.Context) error {
 	if err := b.loadBrokerConfigs(ctx); err != nil {
+		return err
+	}
+	b.groupConfigs.log = b.part("config")
+	if err := b.loadGroupConfigs(ctx); err != nil {
 		return err
 	}
 	overrides, err := zkmeta.ReadAllTopicConfigs(ctx, b.Session())
@@ -32,7 +37,7 @@ func (b *Broker) reloadConfigs(ctx context.Context) {
 	if err == nil {
 		b.topics.Replace(overrides)
 		b.logs.UpdateAllConfigs()
-		err = b.loadBrokerConfigs(ctx)
+		err = errors.Join(b.loadBrokerConfigs(ctx), b.loadGroupConfigs(ctx))
 	}
 	if err != nil {
 		b.log.Warn().Err(err).Msg("configs could not be read again in the new metadata session; the former hold until they change")
@@ -79,6 +84,8 @@ func (b *Broker) configChanged(entityPath string) {
 		err = b.topicConfigChanged(name)
 	case "brokers":
 		err = b.loadBrokerConfigs(ctx)
+	case zkmeta.ConfigGroups:
+		err = b.groupConfigChanged(ctx, name)
 	default:
 		return // quotas, users and addresses are not served
 	}

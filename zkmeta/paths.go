@@ -47,6 +47,7 @@ const (
 	ConfigUsers   = "users"
 	ConfigClients = "clients"
 	ConfigIPs     = "ips"
+	ConfigGroups  = "groups"
 
 	// DefaultEntity is the name of the entity whose values hold where no other does.
 	DefaultEntity = "<default>"
@@ -75,6 +76,9 @@ func TopicPartitionState(topic string, partition int32) string {
 func DeleteTopic(topic string) string { return DeleteTopics + "/" + topic }
 
 // Config holds the overrides of one entity. entity is a znode name: for users and clients see
+// GroupEntity is the entity path of a group's configs. Group ids may hold anything, so they are encoded.
+func GroupEntity(group string) string { return ConfigGroups + "/" + EncodeEntity(group) }
+
 // EncodeEntity; a user's client is "alice/clients/c1".
 func Config(entityType, entity string) string { return ConfigRoot + "/" + entityType + "/" + entity }
 

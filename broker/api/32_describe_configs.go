@@ -15,8 +15,8 @@ import (
 	"ottla/zkmeta"
 )
 
-// DescribeConfigs, versions 0-4, of topics, this broker, the cluster's broker defaults (the broker with the empty name) and this
-// broker's loggers (KIP-133, KIP-226, KIP-412). v1: source and synonyms. v3: type and documentation (KIP-569). v4: flexible.
+// DescribeConfigs, versions 0-4, of topics, this broker, the cluster's broker defaults (the broker with the empty name), this
+// broker's loggers and groups (KIP-133, KIP-226, KIP-412, KIP-848). v1: source and synonyms. v3: type and documentation (KIP-569). v4: flexible.
 // Null or no names ask for all; unknown ones are left out.
 //
 // Errors, per resource: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST.
@@ -64,6 +64,8 @@ func (a *API) describeResource(ctx context.Context, kind kmsg.ConfigResourceType
 			return nil, err
 		}
 		return snapshot.DescribeBroker(names), nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return a.describeGroupConfigs(ctx, name, names)
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		if err := a.checkLoggerBroker(name); err != nil {
 			return nil, err

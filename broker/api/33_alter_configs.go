@@ -43,6 +43,8 @@ func (a *API) alterConfigs(ctx context.Context, r configResource, changes []conf
 		return a.alterTopicConfigs(ctx, r.name, changes, replace, validateOnly)
 	case kmsg.ConfigResourceTypeBroker:
 		return a.alterBrokerConfigs(ctx, r.name, changes, replace, validateOnly)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return a.alterGroupConfigs(ctx, r.name, changes, replace, validateOnly)
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		if !replace { // AlterConfigs does not know this type
 			return a.alterLevels(r.name, changes, validateOnly)

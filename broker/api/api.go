@@ -33,9 +33,11 @@ type API struct {
 	Controller  *controller.Controller
 	Topics      *topicconfig.Store
 	ProducerIDs *ProducerIDs
-	Session     func() zkmeta.Session // the broker's present metadata session
-	BrokerEpoch func() int64          // of the present registration
-	Levels      LogLevels             // BROKER_LOGGER configs
+	// ClassicGroupsOnly leaves the consumer group protocol out of what is advertised.
+	ClassicGroupsOnly bool
+	Session           func() zkmeta.Session // the broker's present metadata session
+	BrokerEpoch       func() int64          // of the present registration
+	Levels            LogLevels             // BROKER_LOGGER configs
 
 	registry *wire.Registry
 }

@@ -56,6 +56,8 @@ func table() []row {
 		{60, 0, 1, on(describeCluster)},
 		{61, 0, 0, on(describeProducers)},
 		{67, 0, 0, on(allocateProducerIDs)},
+		{68, 0, 1, on(consumerGroupHeartbeat)},
+		{69, 0, 1, on(consumerGroupDescribe)},
 		{75, 0, 0, on(describeTopicPartitions)},
 	}
 }
@@ -84,6 +86,9 @@ func (a *API) afterMetadata(h wire.Handler) wire.Handler {
 // Registry builds the table of handlers for the server.
 func (a *API) Registry() *wire.Registry {
 	rows := table()
+	if a.ClassicGroupsOnly {
+		rows = slices.DeleteFunc(rows, func(r row) bool { return r.key == 68 || r.key == 69 })
+	}
 	apis := make([]wire.API, len(rows))
 	for i, r := range rows {
 		apis[i] = wire.API{Key: r.key, Min: r.min, Max: r.max, Handle: r.handler(a)}

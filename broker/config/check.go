@@ -204,6 +204,23 @@ func also[T value](a, b Check[T]) Check[T] {
 	return c
 }
 
+// KnownAssignors allows the assignors of the consumer group protocol, by name or by Kafka's class.
+func KnownAssignors() Check[[]string] {
+	const class = "org.apache.kafka.coordinator.group.assignor."
+	valid := []string{"uniform", "range", class + "UniformAssignor", class + "RangeAssignor"}
+	return Check[[]string]{Words: "a list of uniform and range, or of Kafka's classes", bad: func(_ string, v []string) (string, string) {
+		if len(v) == 0 {
+			return "", "must name an assignor"
+		}
+		for _, item := range v {
+			if !slices.Contains(valid, item) {
+				return item, "there are the assignors uniform and range"
+			}
+		}
+		return "", ""
+	}}
+}
+
 // KnownCodecs allows the codec ids of record batches.
 func KnownCodecs() Check[int32] {
 	return Check[int32]{Allowed: "[0,...,4]", Words: "0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd", bad: func(_ string, v int32) (string, string) {

@@ -16,11 +16,12 @@ const (
 	SourceStatic         Source = 4
 	SourceDefault        Source = 5
 	SourceBrokerLogger   Source = 6
+	SourceGroup          Source = 8
 )
 
 func (s Source) String() string {
 	return [...]string{"UNKNOWN", "DYNAMIC_TOPIC_CONFIG", "DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", "STATIC_BROKER_CONFIG",
-		"DEFAULT_CONFIG", "DYNAMIC_BROKER_LOGGER_CONFIG"}[s]
+		"DEFAULT_CONFIG", "DYNAMIC_BROKER_LOGGER_CONFIG", "DYNAMIC_CLIENT_METRICS_CONFIG", "DYNAMIC_GROUP_CONFIG"}[s]
 }
 
 // Entry is one config of a DescribeConfigs or CreateTopics response.

@@ -6,64 +6,65 @@ import "math"
 
 var GroupConsumerAssignors = define(areaGroups, Key[[]string]{
 	Name: "group.consumer.assignors", Default: []string{"org.apache.kafka.coordinator.group.assignor.UniformAssignor", "org.apache.kafka.coordinator.group.assignor.RangeAssignor"},
-	Importance: Medium, Mark: Later,
-	Doc: "Assignors of groups with the protocol of KIP-848, which Kafka 3.9 serves under KRaft only.",
+	Check:      KnownAssignors(),
+	Importance: Medium,
+	Doc:        "Assignors of groups under the consumer protocol (KIP-848), by name (uniform, range) or by Kafka's class; the first is the default.",
 })
 
 var GroupConsumerHeartbeatIntervalMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.heartbeat.interval.ms", Default: 5000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Heartbeat interval of KIP-848 members, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Heartbeat interval that members under the consumer protocol (KIP-848) are given, in milliseconds.",
 })
 
 var GroupConsumerMaxHeartbeatIntervalMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.max.heartbeat.interval.ms", Default: 15_000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Upper bound of the KIP-848 heartbeat interval, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Upper bound of the heartbeat interval that a group may configure for itself, in milliseconds.",
 })
 
 var GroupConsumerMaxSessionTimeoutMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.max.session.timeout.ms", Default: 60_000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Upper bound of the KIP-848 session timeout, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Upper bound of the session timeout that a group may configure for itself, in milliseconds.",
 })
 
 var GroupConsumerMaxSize = define(areaGroups, Key[int32]{
 	Name: "group.consumer.max.size", Default: math.MaxInt32,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Most members of a KIP-848 group; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Most members of a group under the consumer protocol (KIP-848).",
 })
 
 var GroupConsumerMigrationPolicy = define(areaGroups, Key[string]{
-	Name: "group.consumer.migration.policy", Default: "disabled",
+	Name: "group.consumer.migration.policy", Default: "bidirectional",
 	Check:      OneOfFold("DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"),
-	Importance: Medium, Internal: true, Mark: Later,
-	Doc: "How groups change between the classic protocol and KIP-848; Kafka 3.9 serves the latter under KRaft only.",
+	Importance: Medium, Internal: true,
+	Doc: "In which directions a group with members may change between the classic and the consumer protocol (KIP-848). Default: that of Kafka 4, since the protocol is served here as by Kafka 4.",
 })
 
 var GroupConsumerMinHeartbeatIntervalMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.min.heartbeat.interval.ms", Default: 5000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Lower bound of the KIP-848 heartbeat interval, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Lower bound of the heartbeat interval that a group may configure for itself, in milliseconds.",
 })
 
 var GroupConsumerMinSessionTimeoutMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.min.session.timeout.ms", Default: 45_000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Lower bound of the KIP-848 session timeout, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Lower bound of the session timeout that a group may configure for itself, in milliseconds.",
 })
 
 var GroupConsumerSessionTimeoutMs = define(areaGroups, Key[int32]{
 	Name: "group.consumer.session.timeout.ms", Default: 45_000,
 	Check:      AtLeast[int32](1),
-	Importance: Medium, Mark: Later,
-	Doc: "Session timeout of KIP-848 members, in milliseconds; Kafka 3.9 serves that protocol under KRaft only.",
+	Importance: Medium,
+	Doc:        "Session timeout of members under the consumer protocol (KIP-848), in milliseconds.",
 })
 
 var GroupCoordinatorAppendLingerMs = define(areaGroups, Key[int32]{
@@ -80,10 +81,10 @@ var GroupCoordinatorNewEnable = define(areaGroups, Key[bool]{
 })
 
 var GroupCoordinatorRebalanceProtocols = define(areaGroups, Key[[]string]{
-	Name: "group.coordinator.rebalance.protocols", Default: []string{"classic"},
-	Check:      also(EachOf("consumer", "classic", "share", "unknown"), Only("only the classic protocol is possible without KRaft", "classic")),
+	Name: "group.coordinator.rebalance.protocols", Default: []string{"classic", "consumer"},
+	Check:      also(EachOf("consumer", "classic", "share", "unknown"), Only("only the classic and the consumer protocol are served", "classic", "consumer")),
 	Importance: Medium,
-	Doc:        "Group protocols that the broker serves; only classic is possible without KRaft.",
+	Doc:        "Group protocols that the broker serves. Classic always is; without consumer the APIs of KIP-848 are not advertised. Default: like Kafka 4, which serves both; Kafka 3.9 needs KRaft for consumer.",
 })
 
 var GroupCoordinatorThreads = define(areaGroups, Key[int32]{

@@ -62,6 +62,14 @@ func (s *Snapshot) checkRules() []error {
 	}
 	add(require(Get(s, GroupMinSessionTimeoutMs) <= Get(s, GroupMaxSessionTimeoutMs),
 		"group.min.session.timeout.ms must not be larger than group.max.session.timeout.ms", "group.min.session.timeout.ms"))
+	for _, r := range []struct{ low, value, high *Key[int32] }{
+		{GroupConsumerMinHeartbeatIntervalMs, GroupConsumerHeartbeatIntervalMs, GroupConsumerMaxHeartbeatIntervalMs},
+		{GroupConsumerMinSessionTimeoutMs, GroupConsumerSessionTimeoutMs, GroupConsumerMaxSessionTimeoutMs},
+	} {
+		add(require(Get(s, r.high) >= Get(s, r.low), r.high.Name+" must be greater than or equal to "+r.low.Name, r.high.Name))
+		add(require(Get(s, r.value) >= Get(s, r.low), r.value.Name+" must be greater than or equal to "+r.low.Name, r.value.Name))
+		add(require(Get(s, r.value) <= Get(s, r.high), r.value.Name+" must be less than or equal to "+r.high.Name, r.value.Name))
+	}
 	return append(errs, s.resolveListeners()...)
 }
 

@@ -123,6 +123,9 @@ func (e environment) number(n int64) any {
 }
 
 func (e environment) text(s string) string {
+	if s == "classic,consumer" { // group.coordinator.rebalance.protocols: Ottla serves KIP-848 groups, which Kafka 3.9 cannot with ZooKeeper
+		return "classic"
+	}
 	s = strings.ReplaceAll(s, e.addr, "ADDR")
 	if _, port, ok := strings.Cut(e.addr, ":"); ok {
 		s = strings.ReplaceAll(s, port, "PORT")

@@ -13,6 +13,7 @@ const (
 	namedTwice = "Kafka keeps one of two entries for the same thing and drops the other in silence; we answer both"
 	notOpened  = "compressed batches are not opened on append unless the topic needs it (compaction, time limits): what is inside is the producer's"
 	byIDEarly  = "Kafka refuses the whole request, without brokers, where a topic is asked for by id below version 12; we refuse that topic"
+	kip848     = "Ottla serves KIP-848 groups as Kafka 4 does; Kafka 3.9 does not with ZooKeeper"
 	cutShort   = "Kafka cuts down-converted data at the size of what is stored; we return whole messages"
 )
 
@@ -56,6 +57,8 @@ var deliberate = []deviation{
 
 	// Configs.
 	{"describe configs/v0", "*", "*.IsDefault", "true", "Kafka 3.9 leaves is_default unset; the field says what its name says"},
+	{"describe configs/v*", "resource type 32", "*", "*", kip848},
+	{"incremental alter configs/topic, v*", "resource type 32", "*", "*", kip848},
 	{"alter configs/v*", "same resource twice", "*", "*", exception},
 	{"incremental alter configs/topic, v*", "operation 9", "*", "*", exception},
 	{"incremental alter configs/topic, v*", "append to an unknown config", "*", "*", exception},
@@ -72,6 +75,7 @@ var deliberate = []deviation{
 
 	// Groups.
 	{"groups/refused, v*", "describe no group", "*.State", `"Dead"`, "a refused JoinGroup leaves an empty group in Kafka's memory, and none in ours"},
+	{"offsets/simple consumer, v9", "generation without a group", "*.ErrorCode", "69", kip848},
 	{"offsets/many groups, v*", "no groups", "*", "*", "Kafka gives no answer; ours is empty"},
 }
 
