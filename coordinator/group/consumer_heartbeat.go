@@ -118,6 +118,8 @@ func (e *consumerHeartbeatEvent) handle(m *machine, now time.Time) {
 	switch {
 	case req.MemberEpoch == epochJoin:
 		e.join(m, now, g)
+	case g == nil && req.MemberEpoch < epochJoin:
+		e.Fail(refuse(kerr.GroupIDNotFound, "Group %s not found.", req.Group))
 	case g == nil:
 		e.Fail(refuse(kerr.GroupIDNotFound, "Consumer group %s not found.", req.Group))
 	case g.consumer == nil:

@@ -7,7 +7,7 @@ import (
 // appendMember writes the value of a member record:
 //
 //	nullable instance id | nullable rack | client id | client host | [topic] | nullable regular expression | int32 rebalance timeout |
-//	nullable assignor | tag 0, of classic members: byte 1 | int32 session timeout | [protocol, bytes metadata]
+//	nullable assignor | tag 0: byte 0; of classic members byte 1 | int32 session timeout | [protocol, bytes metadata]
 func appendMember(dst []byte, m *Member) []byte {
 	dst = kbin.AppendCompactNullableString(dst, optional(m.InstanceID))
 	dst = kbin.AppendCompactNullableString(dst, optional(m.RackID))
@@ -17,10 +17,10 @@ func appendMember(dst []byte, m *Member) []byte {
 	dst = kbin.AppendCompactNullableString(dst, &m.Regex) // Kafka's is empty, not null
 	dst = kbin.AppendInt32(dst, m.RebalanceTimeoutMs)
 	dst = kbin.AppendCompactNullableString(dst, optional(m.Assignor))
-	if m.Classic == nil {
-		return noTags(dst)
+	if m.Classic == nil { // Kafka writes the tag all the same
+		return appendTag(kbin.AppendUvarint(dst, 1), 0, []byte{0})
 	}
-	classic := kbin.AppendInt8(nil, 1) // not null
+	classic := []byte{1}
 	classic = kbin.AppendInt32(classic, m.Classic.SessionTimeoutMs)
 	classic = kbin.AppendCompactArrayLen(classic, len(m.Classic.Protocols))
 	for _, p := range m.Classic.Protocols {
@@ -66,7 +66,7 @@ func parseMember(b []byte, m Member) (Member, error) {
 }
 
 func (v *value) classic() *Classic {
-	if v.Int8() < 0 {
+	if v.Uvarint() == 0 {
 		return nil
 	}
 	c := &Classic{SessionTimeoutMs: v.Int32()}

@@ -83,6 +83,9 @@ func FuzzReplay(f *testing.F) {
 	}
 	c := &Classic{SessionTimeoutMs: 1, Protocols: []Protocol{{"range", []byte{0, 1}}}}
 	f.Add(Key{Version: keyMember, Group: "g", Sub: "c"}.append(nil), append([]byte{0, 0}, appendMember(nil, &Member{Classic: c})...))
+	for _, r := range kafkaRecords(f) {
+		f.Add(r.key, r.value)
+	}
 	f.Fuzz(func(t *testing.T, key, val []byte) {
 		k, err := ParseKey(key)
 		if err != nil {
