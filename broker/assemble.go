@@ -11,7 +11,6 @@ import (
 	"ottla/broker/api"
 	"ottla/broker/config"
 	"ottla/coordinator/group"
-	"ottla/coordinator/group/consumer"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
@@ -139,7 +138,7 @@ func (b *Broker) assemble(clusterID string) {
 			}
 			return 0
 		},
-		Topics:      func() consumer.Topics { return topicsView{b.cache.Load()} },
+		Topics:      b.groupTopics,
 		GroupConfig: b.groupConfigs.get,
 		TopicExists: func(topic string, partition int32) bool {
 			_, ok := b.cache.Load().Partition(topic, partition)

@@ -47,6 +47,15 @@ func (v topicsView) Racks(name string, partition int32) []string {
 	return slices.Compact(racks)
 }
 
+// groupTopics is Deps.Topics of the group coordinator: nothing until the controller has told this broker of the cluster.
+func (b *Broker) groupTopics() consumer.Topics {
+	s := b.cache.Load()
+	if s.Brokers[b.id] == nil {
+		return nil
+	}
+	return topicsView{s}
+}
+
 // asTopic leaves out topics without an id, which members could not be told of.
 func asTopic(t *metadata.Topic) (consumer.Topic, bool) {
 	if t == nil || t.ID == (consumer.TopicID{}) {

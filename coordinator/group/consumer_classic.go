@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/coordinator/group/consumer"
@@ -16,6 +17,10 @@ import (
 func (e *joinEvent) joinConsumer(m *machine, now time.Time, g *group) {
 	req, cg := e.req, g.consumer
 	topics := m.deps.Topics()
+	if topics == nil {
+		e.Fail(kerr.CoordinatorLoadInProgress)
+		return
+	}
 	names := make([]string, len(req.Protocols))
 	for i := range req.Protocols {
 		names[i] = req.Protocols[i].Name
@@ -122,6 +127,11 @@ func (m *machine) awaitRejoin(now time.Time, g *group, mb *consumer.Member) {
 
 // syncConsumer tells a classic member what it has in its epoch.
 func (e *syncEvent) syncConsumer(m *machine, now time.Time, g *group) {
+	topics := m.deps.Topics()
+	if topics == nil {
+		e.Fail(kerr.CoordinatorLoadInProgress)
+		return
+	}
 	mb, c := g.classicMember(e.req.MemberID, e.req.InstanceID)
 	if c != 0 {
 		e.fail(c)
@@ -142,7 +152,7 @@ func (e *syncEvent) syncConsumer(m *machine, now time.Time, g *group) {
 	}
 	m.timers.Stop(&m.timersOf(g, mb.ID).sync)
 	m.touchConsumer(now, g, mb)
-	assignment := consumer.EncodeAssignment(mb, m.deps.Topics())
+	assignment := consumer.EncodeAssignment(mb, topics)
 	m.out.Done = func(_ time.Time, err error) {
 		if err != nil {
 			e.fail(storeCode(err))

@@ -46,6 +46,10 @@ func (e *consumerDescribeEvent) handle(m *machine, _ time.Time) {
 		return
 	}
 	cg, topics := g.consumer, m.deps.Topics()
+	if topics == nil {
+		e.Fail(kerr.CoordinatorLoadInProgress)
+		return
+	}
 	e.resp.State, e.resp.Epoch, e.resp.AssignmentEpoch = cg.State(), cg.Epoch(), cg.TargetEpoch()
 	if e.resp.AssignorName = cg.Assignor(); e.resp.AssignorName == "" {
 		e.resp.AssignorName = m.cfg.Consumer.Assignors[0]

@@ -116,6 +116,8 @@ func (e *consumerHeartbeatEvent) handle(m *machine, now time.Time) {
 	req := e.req
 	g := m.groups[req.Group]
 	switch {
+	case m.deps.Topics() == nil:
+		e.Fail(kerr.CoordinatorLoadInProgress)
 	case req.MemberEpoch == epochJoin:
 		e.join(m, now, g)
 	case g == nil && req.MemberEpoch < epochJoin:

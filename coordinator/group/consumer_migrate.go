@@ -117,6 +117,9 @@ func (m *machine) downgradable(g *group) bool {
 // toClassic writes the group as a classic one in which everybody has what it had, and begins a rebalance.
 func (m *machine) toClassic(now time.Time, g *group) {
 	topics := m.deps.Topics()
+	if topics == nil { // it can stay as it is: a consumer group serves classic members
+		return
+	}
 	c := &group{id: g.id, state: stable, stateMs: now.UnixMilli(), generation: g.consumer.TargetEpoch()} // where the members are
 	for _, mb := range g.consumer.Members() {
 		cm := &member{

@@ -208,6 +208,9 @@ func (m *machine) validateConsumerCommit(g *group, c consumer.Commit, each func(
 	partition, err := g.consumer.ValidateCommit(c)
 	if err == nil && partition != nil {
 		topics := m.deps.Topics()
+		if topics == nil {
+			return codeLoadInProgress
+		}
 		err = each(func(topic string, p int32) error {
 			t, _ := topics.ByName(topic)
 			return partition(t.ID, p)

@@ -478,6 +478,30 @@ func TestGroupKeepsItsProtocol(t *testing.T) {
 	})
 }
 
+// TestCoordinatorWithoutTopicsTakesNothingAway: a broker that has just started knows of no topics yet.
+func TestCoordinatorWithoutTopicsTakesNothingAway(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, r *rig) {
+		a := r.modern("g", "a", "t")
+		a.beat()
+		topics := r.topics
+		r.topics = nil
+		r.c.Resigned(0, 3)
+		r.c.Elected(0, 4)
+		sleep(time.Second)
+		r.wantCodes("requests", []int16{
+			a.beat(), r.modern("g", "b", "t").beat(), r.describeConsumer("g").ErrorCode, r.joinNow(3, joinReq("g", "")).ErrorCode,
+		}, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress)
+		r.topics = topics
+		if c := a.beat(); c != 0 || a.count() != 6 || a.epoch != 1 {
+			t.Errorf("error %d: %v at epoch %d", c, a.has, a.epoch)
+		}
+		r.topics = nil
+		sleep(50 * time.Second) // sessions end all the same
+		r.topics = topics
+		r.wantConsumer("g", "Empty", 0)
+	})
+}
+
 // failNext lets the next append fail.
 func (r *rig) failNext(err error) {
 	failed := false

@@ -63,7 +63,8 @@ type Deps struct {
 	Partitions func() int32
 	// TopicExists tells whether the cluster has the partition.
 	TopicExists func(topic string, partition int32) bool
-	// Topics is the cluster's topics as they are now. The new protocol needs it.
+	// Topics is the cluster's topics as they are now, nil while the broker has not been told of them: a group must not lose its partitions
+	// because its coordinator has just started. The new protocol needs it.
 	Topics func() consumer.Topics
 	// GroupConfig gives the group's own session timeout and heartbeat interval under the new protocol, zero for what it has none of. Nil is
 	// a function that knows none.

@@ -31,8 +31,13 @@ func newRig(t testing.TB, log *logtest.Log, cfg Config) *rig {
 	}
 	r := &rig{t: t, log: log, topics: testTopics()}
 	r.c = New(cfg, log, Deps{
-		Partitions:  func() int32 { return 1 },
-		Topics:      func() consumer.Topics { return r.topics },
+		Partitions: func() int32 { return 1 },
+		Topics: func() consumer.Topics {
+			if r.topics == nil {
+				return nil
+			}
+			return r.topics
+		},
 		TopicExists: func(topic string, partition int32) bool { return topic != "nope" && partition < 100 },
 	})
 	return r

@@ -31,7 +31,7 @@ func (g *Group) Leave(env Env, memberID, instanceID string, epoch int32) (record
 	return g.Fence(env, []*Member{m}), m, nil
 }
 
-// Fence takes members out, whatever the reason. The group epoch grows, so that the next member that asks has the target computed anew.
+// Fence takes members out, whatever the reason; it does without topics if there are none yet. The group epoch grows, so that the next member that asks has the target computed anew.
 func (g *Group) Fence(env Env, members []*Member) []coordinator.KeyValue {
 	c := g.change(env)
 	for _, m := range members {
@@ -44,7 +44,11 @@ func (g *Group) Fence(env Env, members []*Member) []coordinator.KeyValue {
 			delete(c.regexes, expr)
 		}
 	}
-	c.emitEpoch(g.epoch+1, c.hash())
+	hash := g.hash
+	if env.Topics != nil {
+		hash = c.hash()
+	}
+	c.emitEpoch(g.epoch+1, hash)
 	return c.records
 }
 
