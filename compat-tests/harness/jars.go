@@ -55,6 +55,14 @@ func peersDir() (string, error) {
 	return filepath.Join(root, "compat-tests", "peers"), err
 }
 
+// peersHome is where jars are kept, as in ../peers/kafka.
+func peersHome() string {
+	if home := os.Getenv("PEERS_HOME"); home != "" {
+		return home
+	}
+	return "/tmp/peers"
+}
+
 // kafkaClasspath returns Kafka's class path, fetching the jars with Maven when they are not there yet.
 func kafkaClasspath() (string, error) {
 	if _, err := exec.LookPath("java"); err != nil {
@@ -64,11 +72,7 @@ func kafkaClasspath() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	home := os.Getenv("PEERS_HOME")
-	if home == "" {
-		home = "/tmp/peers"
-	}
-	libs := filepath.Join(home, "kafka-"+KafkaVersion, "libs")
+	libs := filepath.Join(peersHome(), "kafka-"+KafkaVersion, "libs")
 	if _, err := os.Stat(filepath.Join(libs, "kafka_2.13-"+KafkaVersion+".jar")); err != nil {
 		if _, err := exec.LookPath("mvn"); err != nil {
 			return "", fmt.Errorf("jars of Kafka in %s, and mvn to fetch them: %w", libs, ErrMissing)

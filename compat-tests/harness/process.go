@@ -20,13 +20,25 @@ type process struct {
 
 // startProcess runs argv with its output appended to logPath.
 func startProcess(logPath, dir string, env []string, argv ...string) (*process, error) {
+	return startProcessOut(logPath, logPath, dir, env, argv...)
+}
+
+// startProcessOut runs argv with standard output appended to outPath and standard error to logPath.
+func startProcessOut(outPath, logPath, dir string, env []string, argv ...string) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
+	out := log
+	if outPath != logPath {
+		if out, err = os.OpenFile(outPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+			return nil, err
+		}
+		defer out.Close()
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, log
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
