@@ -69,7 +69,8 @@ func retry[T any](ctx context.Context, f *clientFlags, request func() (T, error)
 	for {
 		v, err := request()
 		var code *kerr.Error
-		if !errors.As(err, &code) || !code.Retriable {
+		// The library does not call CONCURRENT_TRANSACTIONS retriable, yet it lasts only until markers are written.
+		if !errors.As(err, &code) || !code.Retriable && code != kerr.ConcurrentTransactions {
 			return v, err
 		}
 		select {

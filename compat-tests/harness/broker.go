@@ -80,7 +80,7 @@ func StartBroker(cfg Config) (*Broker, error) {
 	conf := filepath.Join(cfg.Dir, "server.properties")
 	switch cfg.Kind {
 	case Ottla:
-		bin, err := ottlaBinary()
+		bin, err := OttlaBinary()
 		if err != nil {
 			return nil, err
 		}

@@ -34,8 +34,8 @@ func Root() (string, error) {
 	}
 }
 
-// ottlaBinary returns the path of the broker under test.
-func ottlaBinary() (string, error) {
+// OttlaBinary returns the path of the broker under test.
+func OttlaBinary() (string, error) {
 	if bin := os.Getenv("OTTLA_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}

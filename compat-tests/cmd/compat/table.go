@@ -23,6 +23,7 @@ var titles = map[string]string{
 	"behaviour": "Requests made byte by byte, right and wrong ones, answers compared with Kafka's field by field",
 	"kgo":       "franz-go's own tests of its client (pkg/kgo v1.22.2)",
 	"java":      "Kafka's Java clients (3.9.2 and 4.3.1)",
+	"txn":       "Transactions: ottla txn, histories under faults",
 	"process":   "Processes: bulk, kill -9, restarts, znodes",
 }
 
