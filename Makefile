@@ -15,11 +15,13 @@ DATA ?= data
 BOOTSTRAP ?=
 # make fuzz
 FUZZTIME ?= 5s
+# make eos
+MINUTES ?= 5
 # make bench
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka eos compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +74,10 @@ compat-kafka: tools ## the same checks against a real Apache Kafka 3.9.2 (Maven 
 
 test-kafka: ## the recordings that tests compare with, against a real Apache Kafka 3.9.2
 	@. .ci/env; cd compat-tests && BROKER=kafka go test -count=1 -timeout 20m ./harness ./admin ./process
+
+eos: build ## transactions on three brokers that are killed in turn for MINUTES, their history searched for anomalies
+	@.ci/deps
+	@. .ci/env; cd compat-tests && go test -count=1 -v -timeout 24h -run 'TestHistory|TestCheck' ./txn -args -minutes=$(MINUTES)
 
 rootfs: build # the file tree of the image
 	@rm -rf bin/rootfs && mkdir -p bin/rootfs/usr/local/bin bin/rootfs/tmp bin/rootfs/var/lib/kafka/data
