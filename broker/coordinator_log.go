@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"ottla/coordinator"
 	"ottla/replication"
 	"ottla/storage"
 )
@@ -20,12 +21,16 @@ func (l *coordinatorLog) leader(partition int32) (*replication.Partition, error)
 }
 
 // Append writes one batch as the leader of that epoch and returns the log end offset after it.
-func (l *coordinatorLog) Append(partition, leaderEpoch int32, batch []byte) (end int64, err error) {
+func (l *coordinatorLog) Append(partition, leaderEpoch int32, batch []byte, txn *coordinator.Transaction) (end int64, err error) {
 	p, err := l.leader(partition)
 	if err != nil {
 		return 0, err
 	}
-	app, err := p.Append(batch, replication.AppendOptions{Acks: -1, LeaderEpoch: leaderEpoch, Log: storage.AppendOptions{Origin: storage.OriginCoordinator}})
+	o := storage.AppendOptions{Origin: storage.OriginCoordinator}
+	if txn != nil && txn.Verified {
+		o.RequireVerified, o.Guard = true, txn.Guard
+	}
+	app, err := p.Append(batch, replication.AppendOptions{Acks: -1, LeaderEpoch: leaderEpoch, Log: o})
 	if err != nil {
 		return 0, err
 	}

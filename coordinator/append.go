@@ -149,7 +149,7 @@ func (s *shard) append(now time.Time, records []KeyValue, txn *Transaction) erro
 	if err != nil {
 		return err
 	}
-	end, err := s.rt.log.Append(s.partition, s.epoch.Load(), b)
+	end, err := s.rt.log.Append(s.partition, s.epoch.Load(), b, txn)
 	if cap(b) <= 1<<20 {
 		s.buf = b[:0]
 	}

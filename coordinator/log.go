@@ -3,9 +3,9 @@ package coordinator
 // Log is the internal topic whose partitions the shards write to.
 type Log interface {
 	// Append writes one batch as the leader of leaderEpoch and returns the offset after the batch's last record. It edits
-	// the batch's header in place and does not keep it. An error that carries a *kerr.Error says that nothing was written;
+	// the batch's header in place and does not keep it. txn is nil for records outside of transactions. An error that carries a *kerr.Error says that nothing was written;
 	// after any other error the outcome is unknown and the shard is loaded again.
-	Append(partition int32, leaderEpoch int32, batch []byte) (end int64, err error)
+	Append(partition, leaderEpoch int32, batch []byte, txn *Transaction) (end int64, err error)
 
 	// Read returns whole batches from the one that contains offset from on, up to the log end (not the high watermark), in
 	// memory that the caller may keep. At least one batch is returned if there is one, even if it is larger than maxBytes;

@@ -1,6 +1,10 @@
 package coordinator
 
-import "time"
+import (
+	"time"
+
+	"ottla/storage"
+)
 
 // Machine is the state machine of one partition. All its methods run in the shard's goroutine.
 type Machine interface {
@@ -54,6 +58,10 @@ type Record struct {
 type Transaction struct {
 	ProducerID    int64
 	ProducerEpoch int16
+	// Verified says that the transaction coordinator was asked whether the partition is part of the transaction (KIP-890); the
+	// log refuses the batch unless the transaction is open in it or Guard still stands.
+	Verified bool
+	Guard    *storage.VerificationGuard
 }
 
 // Result is what a machine decided about an event. The zero Result asks for nothing.

@@ -166,6 +166,21 @@ func (r *Runtime) Loading(partition int32) bool {
 	return s != nil && !s.loaded.Load()
 }
 
+// Leads tells whether the partition is led here and loaded.
+func (r *Runtime) Leads(partition int32) bool {
+	s := (*r.shards.Load())[partition]
+	return s != nil && s.loaded.Load()
+}
+
+// Epoch is the leader epoch in which the partition is led here; false if it is not.
+func (r *Runtime) Epoch(partition int32) (int32, bool) {
+	s := (*r.shards.Load())[partition]
+	if s == nil {
+		return -1, false
+	}
+	return s.epoch.Load(), true
+}
+
 // Closed tells whether Close was called.
 func (r *Runtime) Closed() bool {
 	r.mu.Lock()

@@ -7,6 +7,7 @@ import (
 
 	"ottla/coordinator"
 	"ottla/coordinator/group/consumer"
+	"ottla/storage"
 )
 
 // notAnswered stands in a response's partitions for those that the machine has to decide about.
@@ -192,6 +193,9 @@ type txnCommitEvent struct {
 	version int16
 	req     *kmsg.TxnOffsetCommitRequest
 	resp    *kmsg.TxnOffsetCommitResponse // as req; what is not answered yet is notAnswered
+
+	verified bool // see coordinator.Transaction
+	guard    *storage.VerificationGuard
 }
 
 func (e *txnCommitEvent) Traits() coordinator.Traits { return 0 }
@@ -273,7 +277,9 @@ func (e *txnCommitEvent) handle(m *machine, now time.Time) {
 		e.finish(0)
 		return
 	}
-	m.out.Transaction = &coordinator.Transaction{ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch}
+	m.out.Transaction = &coordinator.Transaction{
+		ProducerID: req.ProducerID, ProducerEpoch: req.ProducerEpoch, Verified: e.verified, Guard: e.guard,
+	}
 	m.out.Done = func(_ time.Time, err error) {
 		if err != nil {
 			e.Fail(err)

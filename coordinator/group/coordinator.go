@@ -13,6 +13,7 @@ import (
 
 	"ottla/coordinator"
 	"ottla/coordinator/group/consumer"
+	"ottla/storage"
 	"ottla/wire/batch"
 )
 
@@ -233,8 +234,11 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, _ Client, version int16
 }
 
 // TxnCommitOffsets answers a TxnOffsetCommit, versions 0-4. That the producer's transaction includes the group's partition
-// (transaction.partition.verification.enable) is checked by the caller before, and again by the log when it appends.
-func (c *Coordinator) TxnCommitOffsets(ctx context.Context, _ Client, version int16, req *kmsg.TxnOffsetCommitRequest) *kmsg.TxnOffsetCommitResponse {
+// (transaction.partition.verification.enable) is checked by verify, which may wait: nil for no check. The log looks again at what it
+// returns when it appends.
+func (c *Coordinator) TxnCommitOffsets(
+	ctx context.Context, _ Client, version int16, req *kmsg.TxnOffsetCommitRequest, verify func(partition int32) (*storage.VerificationGuard, error),
+) *kmsg.TxnOffsetCommitResponse {
 	answer := func() (e *txnCommitEvent, open bool) {
 		e = &txnCommitEvent{Request: coordinator.NewRequest(), version: version, req: req, resp: &kmsg.TxnOffsetCommitResponse{Version: version}}
 		e.resp.Topics = make([]kmsg.TxnOffsetCommitResponseTopic, len(req.Topics))
@@ -264,6 +268,14 @@ func (c *Coordinator) TxnCommitOffsets(ctx context.Context, _ Client, version in
 	case req.ProducerID < 0 || req.ProducerEpoch < 0:
 		e.finish(codeInvalidRequest)
 		return e.resp
+	}
+	if p := c.PartitionFor(req.Group); verify != nil && c.rt.Leads(p) {
+		guard, err := verify(p)
+		if err != nil {
+			e.Fail(err)
+			return e.resp
+		}
+		e.verified, e.guard = true, guard
 	}
 	if c.do(ctx, req.Group, e) != nil {
 		e, _ = answer()

@@ -243,7 +243,7 @@ func (r *rig) txnCommit(version int16, group string, pid int64, offset int64, pa
 		rt.Partitions = append(rt.Partitions, rp)
 	}
 	req.Topics = append(req.Topics, rt)
-	return r.c.TxnCommitOffsets(ctx(), tester, version, req).Topics[0].Partitions[0].ErrorCode
+	return r.c.TxnCommitOffsets(ctx(), tester, version, req, nil).Topics[0].Partitions[0].ErrorCode
 }
 
 // endTxn writes the marker and tells the coordinator.
@@ -302,7 +302,7 @@ func TestTxnCommitRules(t *testing.T) {
 			req := kmsg.NewPtrTxnOffsetCommitRequest()
 			req.Group, req.MemberID, req.Generation, req.InstanceID, req.ProducerID = group, member, gen, instance, pid
 			req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: "t", Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{}}}}
-			return r.c.TxnCommitOffsets(ctx(), tester, version, req).Topics[0].Partitions[0].ErrorCode
+			return r.c.TxnCommitOffsets(ctx(), tester, version, req, nil).Topics[0].Partitions[0].ErrorCode
 		}
 		inst := "i"
 		r.wantCodes("rules", []int16{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"ottla/coordinator"
 	"ottla/wire/batch"
 )
 
@@ -43,7 +44,7 @@ func (l *Log) partitionLocked(p int32) *partition {
 }
 
 // Append implements coordinator.Log.
-func (l *Log) Append(p int32, leaderEpoch int32, b []byte) (int64, error) {
+func (l *Log) Append(p int32, leaderEpoch int32, b []byte, _ *coordinator.Transaction) (int64, error) {
 	l.mu.Lock()
 	v, rest, err := batch.Next(slices.Clone(b))
 	if err == nil && len(rest) > 0 {

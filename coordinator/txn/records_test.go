@@ -1,0 +1,111 @@
+package txn
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/wire/batch"
+)
+
+// eachRecord goes through a segment of __transaction_state that Kafka 3.9.2 wrote.
+func eachRecord(t testing.TB, file string, f func(key, value []byte)) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rest := data; len(rest) > 0; {
+		var v batch.View
+		if v, rest, err = batch.Next(rest); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Walk(func(r *batch.Record) error { f(r.Key, r.Value); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var kafkaSegments = []string{"clean-0.log", "clean-1.log", "unclean-0.log"}
+
+func TestKafkasRecordsAreWrittenAsKafkaWritesThem(t *testing.T) {
+	states := map[State]int{}
+	for _, file := range kafkaSegments {
+		eachRecord(t, file, func(key, value []byte) {
+			id, ok, err := decodeKey(key)
+			if err != nil || !ok {
+				t.Fatalf("%s: key %x: %v, %v", file, key, ok, err)
+			}
+			if got := encodeKey(id); !bytes.Equal(got, key) {
+				t.Errorf("%s: key of %q is %x, Kafka wrote %x", file, id, got, key)
+			}
+			if value == nil {
+				return
+			}
+			d, err := decodeValue(value)
+			if err != nil {
+				t.Fatalf("%s: value %x: %v", file, value, err)
+			}
+			states[d.state]++
+			if got := encodeValue(d); !bytes.Equal(got, value) {
+				t.Errorf("%s: value of %q is %x, Kafka wrote %x", file, id, got, value)
+			}
+		})
+	}
+	for s := Empty; s <= CompleteAbort; s++ {
+		if states[s] == 0 {
+			t.Errorf("no record in state %v among Kafka's", s)
+		}
+	}
+}
+
+func TestDamagedRecordsAreRefused(t *testing.T) {
+	d := metadata{producerID: 1, producerEpoch: 2, timeoutMs: 3, state: Ongoing, partitions: map[TopicPartition]struct{}{{"t", 0}: {}, {"t", 1}: {}}}
+	whole := encodeValue(&d)
+	for n := range whole {
+		if _, err := decodeValue(whole[:n]); err == nil {
+			t.Errorf("value cut to %d of %d bytes is accepted", n, len(whole))
+		}
+	}
+	wide := bytes.Clone(whole)
+	copy(wide[valueTopicsAt:], "\x7f\xff\xff\xff") // topics
+	if _, err := decodeValue(wide); err == nil {
+		t.Error("a count that does not fit is accepted")
+	}
+	unknown := bytes.Clone(whole)
+	unknown[1] = 9
+	if _, err := decodeValue(unknown); err == nil {
+		t.Error("version 9 is accepted")
+	}
+}
+
+func TestNewerValueIsRead(t *testing.T) {
+	v := kmsg.TxnMetadataValue{Version: 1, ProducerID: 7, ProducerEpoch: 1, TimeoutMillis: 5, State: 1, StartTimestamp: 9, LastUpdateTimestamp: 10}
+	v.Topics = []kmsg.TxnMetadataValueTopic{{Topic: "t", Partitions: []int32{3}}}
+	d, err := decodeValue(v.AppendTo(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := d.partitions[TopicPartition{"t", 3}]; !ok || d.producerID != 7 || d.state != Ongoing || d.startMs != 9 {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	for _, file := range kafkaSegments {
+		eachRecord(f, file, func(key, value []byte) { f.Add(bytes.Clone(key), bytes.Clone(value)) })
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		_, _, _ = decodeKey(key)
+		d, err := decodeValue(value)
+		if err != nil {
+			return
+		}
+		again, err := decodeValue(encodeValue(d))
+		if err != nil || d.state != Empty && len(again.partitions) != len(d.partitions) || again.producerID != d.producerID || again.state != d.state {
+			t.Fatalf("%+v became %+v, %v", d, again, err)
+		}
+	})
+}
