@@ -11,6 +11,7 @@ import (
 	"ottla/broker/api"
 	"ottla/broker/config"
 	"ottla/coordinator/group"
+	"ottla/coordinator/txn"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
@@ -145,6 +146,7 @@ func (b *Broker) assemble(clusterID string) {
 			return ok
 		},
 	})
+	b.txns = txn.New(txnConfig(s, b.part("txn")), &coordinatorLog{txn.Topic, r}, b.txnDeps())
 	b.controller = controller.New(controller.Config{
 		BrokerID:               b.id,
 		InterBrokerListener:    inter,
@@ -155,7 +157,7 @@ func (b *Broker) assemble(clusterID string) {
 		UncleanDefault:         func() bool { return config.Get(b.cfg.Snapshot(), config.UncleanLeaderElectionEnable) },
 		Log:                    b.part("controller"),
 	}, controller.Deps{Brokers: &control{own: b.id, local: b.api.ControlRequest, peers: b.peers}})
-	b.api.Replication, b.api.Groups, b.api.Controller = r, b.groups, b.controller
+	b.api.Replication, b.api.Groups, b.api.Txns, b.api.Controller = r, b.groups, b.txns, b.controller
 	b.server = wire.NewServer(wire.ServerConfig{
 		Log: b.part("wire"), Registry: b.api.Registry(),
 		MaxRequestBytes:    config.Get(s, config.SocketRequestMaxBytes),
@@ -205,15 +207,18 @@ func groupConfig(s *config.Snapshot, log zerolog.Logger) group.Config {
 	}
 }
 
-// leadershipChanged tells the coordinator which partitions of its topic it has gained or lost.
+// leadershipChanged tells the coordinators which partitions of their topics they have gained or lost.
 func (b *Broker) leadershipChanged(changes []replication.LeaderChange) {
 	for _, c := range changes {
 		switch {
-		case c.TopicPartition.Topic != offsetsTopic:
-		case c.Leader:
+		case c.TopicPartition.Topic == offsetsTopic && c.Leader:
 			b.groups.Elected(c.TopicPartition.Partition, c.Epoch)
-		default:
+		case c.TopicPartition.Topic == offsetsTopic:
 			b.groups.Resigned(c.TopicPartition.Partition, c.Epoch)
+		case c.TopicPartition.Topic == txn.Topic && c.Leader:
+			b.txns.Elected(c.TopicPartition.Partition, c.Epoch)
+		case c.TopicPartition.Topic == txn.Topic:
+			b.txns.Resigned(c.TopicPartition.Partition, c.Epoch)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"ottla/broker/metadata"
 	"ottla/broker/topicconfig"
 	"ottla/coordinator/group"
+	"ottla/coordinator/txn"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/storage/vfs"
@@ -64,6 +65,7 @@ type Broker struct {
 	peers        *peers
 	server       *wire.Server
 	listeners    []*listener
+	txns         *txn.Coordinator
 
 	ctx         context.Context // of the goroutines in wg, and of what they ask of the metadata store
 	stop        context.CancelFunc

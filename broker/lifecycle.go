@@ -22,6 +22,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		b.drain(ctx)
 		b.stop()
 		b.wg.Wait()
+		b.txns.Close()
 		b.groups.Close()
 		b.controller.Close()
 		b.replication.Load().Close()
@@ -71,6 +72,9 @@ func (b *Broker) abandon() {
 	}
 	b.stop()
 	b.wg.Wait()
+	if b.txns != nil {
+		b.txns.Close()
+	}
 	if b.groups != nil {
 		b.groups.Close()
 	}

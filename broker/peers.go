@@ -18,7 +18,8 @@ import (
 	"ottla/zkmeta"
 )
 
-// peers keeps connections to the other brokers on the inter-broker listener: one for the controller's requests and one for ours.
+// peers keeps connections to the other brokers on the inter-broker listener: one for each
+// purpose.
 type peers struct {
 	log      zerolog.Logger
 	clientID string // Kafka uses the broker id as text
@@ -49,6 +50,8 @@ type peerTimeouts struct {
 const (
 	forControl    = "control"
 	forController = "controller"
+	forMarkers    = "markers"
+	forVerifying  = "verifying"
 )
 
 func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, timeouts peerTimeouts) *peers {
@@ -90,17 +93,31 @@ func (p *peers) connect(receiveBuffer int) func(ctx context.Context, network, ad
 // request sends over the shared connection to addr, which it opens when there is none. A connection that fails is dropped: what
 // was sent may or may not have been done, and the caller decides.
 func (p *peers) request(ctx context.Context, addr, purpose string, req kmsg.Request) (kmsg.Response, error) {
+	c, err := p.shared(ctx, addr, purpose)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.Request(ctx, req)
+	if err != nil {
+		p.drop(peerKey{addr, purpose}, c)
+	}
+	return resp, err
+}
+
+// shared returns the shared connection to addr.
+func (p *peers) shared(ctx context.Context, addr, purpose string) (*wire.Client, error) {
 	key := peerKey{addr, purpose}
 	p.mu.Lock()
 	c := p.conns[key]
 	p.mu.Unlock()
 	if c == nil {
 		timeout := p.timeouts.Control
-		if purpose == forController {
+		if purpose != forControl {
 			timeout = p.timeouts.Request
 		}
 		opened, err := wire.Dial(ctx, wire.ClientConfig{
-			Addr: addr, ClientID: p.clientID, DialFunc: p.connect(-1), Timeout: timeout, ApiVersions: purpose == forController, Log: p.log,
+			Addr: addr, ClientID: p.clientIDFor(purpose), DialFunc: p.connect(-1), Timeout: timeout,
+			ApiVersions: purpose == forController || purpose == forVerifying, Log: p.log,
 		})
 		if err != nil {
 			return nil, err
@@ -109,11 +126,18 @@ func (p *peers) request(ctx context.Context, addr, purpose string, req kmsg.Requ
 			return nil, err
 		}
 	}
-	resp, err := c.Request(ctx, req)
-	if err != nil {
-		p.drop(key, c)
+	return c, nil
+}
+
+// clientIDFor is how Kafka's brokers call themselves.
+func (p *peers) clientIDFor(purpose string) string {
+	switch purpose {
+	case forMarkers:
+		return "broker-" + p.clientID + "-txn-marker-sender"
+	case forVerifying:
+		return "AddPartitionsManager-client-" + p.clientID
 	}
-	return resp, err
+	return p.clientID
 }
 
 // keep makes a new connection the shared one, unless another request was faster.

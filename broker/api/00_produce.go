@@ -24,7 +24,8 @@ import (
 // it answers with a Pending, and the connection goes on with its next request.
 //
 // Errors, per partition: INVALID_REQUIRED_ACKS, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, INVALID_TOPIC_EXCEPTION for
-// internal topics, TRANSACTIONAL_ID_AUTHORIZATION_FAILED and INVALID_TXN_STATE for transactional batches, INVALID_RECORD, CORRUPT_MESSAGE, MESSAGE_TOO_LARGE, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE,
+// internal topics, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, INVALID_TXN_STATE or, from version 11, TRANSACTION_ABORTABLE, and
+// INVALID_PRODUCER_ID_MAPPING for transactional batches, INVALID_RECORD, CORRUPT_MESSAGE, MESSAGE_TOO_LARGE, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE,
 // OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND,
 // REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR. A request with acks=0 has no answer: any error closes the connection.
 func produce(a *API) wire.Handler {
@@ -54,6 +55,7 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 	resp := &kmsg.ProduceResponse{Version: req.Version, Topics: make([]kmsg.ProduceResponseTopic, len(req.Topics))}
 	s.apps, s.at = s.apps[:0], s.at[:0]
 	var failed error
+	known := a.verifyProduce(c, req)
 	for i := range req.Topics {
 		rt := &req.Topics[i]
 		t := &resp.Topics[i]
@@ -63,7 +65,7 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 			p := &t.Partitions[j]
 			p.Default()
 			p.Partition = rp.Partition
-			app, err := a.append(c, req, rt.Topic, rp)
+			app, err := a.append(c, req, rt.Topic, rp, &known)
 			if err != nil {
 				failed = err
 				a.produceError(c, resp, p, rt.Topic, err)
@@ -124,7 +126,7 @@ func logStartIsTold(code int16) bool {
 
 // append checks what depends on the request's version and hands the records to the partition. With an error, the result has the
 // partition and its log start offset if it was the partition that refused the records.
-func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *kmsg.ProduceRequestTopicPartition) (replication.Appended, error) {
+func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *kmsg.ProduceRequestTopicPartition, known *verification) (replication.Appended, error) {
 	none := replication.Appended{}
 	if req.Acks < -1 || req.Acks > 1 {
 		return none, kerr.InvalidRequiredAcks
@@ -150,7 +152,11 @@ func (a *API) append(c *wire.Call, req *kmsg.ProduceRequest, topic string, rp *k
 			return none, err
 		}
 	}
-	app, err := p.AppendAsLeader(records, req.Acks, storage.OriginClient)
+	o, err := known.options(topic, rp.Partition)
+	if err != nil {
+		return none, err
+	}
+	app, err := p.Append(records, replication.AppendOptions{Acks: req.Acks, AnyEpoch: true, Log: o})
 	if err != nil {
 		app = replication.Appended{Partition: p, AppendInfo: storage.AppendInfo{LogStartOffset: p.Log().StartOffset()}}
 	}
@@ -184,9 +190,6 @@ func oneBatch(records []byte, req *kmsg.ProduceRequest) (batch.View, error) {
 		return nil, fail(kerr.UnsupportedCompressionType, "Produce requests with version "+itoa(req.Version)+" are not allowed to use ZStandard compression")
 	case v.IsTransactional() && req.TransactionID == nil:
 		return nil, kerr.TransactionalIDAuthorizationFailed // what Kafka says when the request names no transactional id
-	case v.IsTransactional():
-		// The transaction coordinator is not part of this broker: no transaction can be open.
-		return nil, fail(kerr.InvalidTxnState, "transactions are not served by this broker")
 	}
 	return v, nil
 }
@@ -238,7 +241,7 @@ func (a *API) produceError(c *wire.Call, resp *kmsg.ProduceResponse, p *kmsg.Pro
 		}
 	}
 	var ae *apiError
-	if p.ErrorCode == kerr.CorruptMessage.Code && errors.As(err, &ae) {
+	if (p.ErrorCode == kerr.CorruptMessage.Code || p.ErrorCode == kerr.InvalidTxnState.Code || p.ErrorCode == kerr.NotEnoughReplicas.Code) && errors.As(err, &ae) {
 		p.ErrorMessage = &ae.message
 	}
 	if p.ErrorCode == kerr.NotLeaderForPartition.Code && resp.Version >= 10 {

@@ -17,10 +17,9 @@ const (
 
 // FindCoordinator, versions 0-6. v1: coordinator type. v3: flexible. v4: many keys (KIP-699). v5, v6: as v4.
 //
-// The first request creates __consumer_offsets and is answered COORDINATOR_NOT_AVAILABLE; clients ask again.
+// The first request creates __consumer_offsets or __transaction_state and is answered COORDINATOR_NOT_AVAILABLE; clients ask again.
 //
-// Errors: COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST for a type that is not served (there is no transaction coordinator here),
-// INVALID_GROUP_ID.
+// Errors: COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST for a type that is not served, INVALID_GROUP_ID.
 func findCoordinator(a *API, c *wire.Call, req *kmsg.FindCoordinatorRequest, resp *kmsg.FindCoordinatorResponse) error {
 	kind := req.CoordinatorType
 	if req.Version == 0 {
@@ -44,7 +43,7 @@ func findCoordinator(a *API, c *wire.Call, req *kmsg.FindCoordinatorRequest, res
 
 func (a *API) coordinatorOf(c *wire.Call, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	r := kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: -1, Port: -1, ErrorMessage: new(string)}
-	id, host, port, err := a.findGroupCoordinator(c, kind, key)
+	id, host, port, err := a.findCoordinator(c, kind, key)
 	if err != nil {
 		r.ErrorCode, r.ErrorMessage = a.codeAndMessage(err)
 		if r.ErrorCode == kerr.CoordinatorNotAvailable.Code { // Kafka sends an empty text with that one
@@ -56,11 +55,12 @@ func (a *API) coordinatorOf(c *wire.Call, kind int8, key string) kmsg.FindCoordi
 	return r
 }
 
-func (a *API) findGroupCoordinator(c *wire.Call, kind int8, key string) (id int32, host string, port int32, err error) {
+func (a *API) findCoordinator(c *wire.Call, kind int8, key string) (id int32, host string, port int32, err error) {
+	topic := offsetsTopic
 	switch kind {
 	case groupCoordinator:
 	case transactionCoordinator:
-		return 0, "", 0, fail(kerr.InvalidRequest, "transactions are not served by this broker")
+		topic = transactionsTopic
 	case shareCoordinator:
 		if c.Header.Version >= 6 {
 			return 0, "", 0, kerr.CoordinatorNotAvailable // there is none without KRaft
@@ -73,15 +73,15 @@ func (a *API) findGroupCoordinator(c *wire.Call, kind int8, key string) (id int3
 		return 0, "", 0, fail(kerr.InvalidRequest, invalidRequestText)
 	}
 	s := a.Cache.Load()
-	t := s.Topics[offsetsTopic]
+	t := s.Topics[topic]
 	if t == nil {
-		if err := a.autoCreate(c, offsetsTopic); a.code(err) != kerr.LeaderNotAvailable.Code {
-			a.Log.Warn().Err(err).Str("topic", offsetsTopic).
-				Msg("cannot create the topic of group offsets; see offsets.topic.replication.factor")
+		if err := a.autoCreate(c, topic); a.code(err) != kerr.LeaderNotAvailable.Code {
+			a.Log.Warn().Err(err).Str("topic", topic).
+				Msg("cannot create the coordinator's topic; see offsets.topic.replication.factor and transaction.state.log.replication.factor")
 		}
 		return 0, "", 0, kerr.CoordinatorNotAvailable
 	}
-	p, ok := s.Partition(offsetsTopic, coordinator.PartitionFor(key, int32(len(t.Partitions))))
+	p, ok := s.Partition(topic, coordinator.PartitionFor(key, int32(len(t.Partitions))))
 	if !ok {
 		return 0, "", 0, kerr.CoordinatorNotAvailable
 	}

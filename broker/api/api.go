@@ -12,6 +12,7 @@ import (
 	"ottla/broker/metadata"
 	"ottla/broker/topicconfig"
 	"ottla/coordinator/group"
+	"ottla/coordinator/txn"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
@@ -30,6 +31,7 @@ type API struct {
 	Replication *replication.Manager
 	Logs        *storage.Manager
 	Groups      *group.Coordinator
+	Txns        *txn.Coordinator
 	Controller  *controller.Controller
 	Topics      *topicconfig.Store
 	ProducerIDs *ProducerIDs
@@ -38,6 +40,9 @@ type API struct {
 	Session           func() zkmeta.Session // the broker's present metadata session
 	BrokerEpoch       func() int64          // of the present registration
 	Levels            LogLevels             // BROKER_LOGGER configs
+	// AskCoordinator sends a request to the transaction coordinator on another broker, in the highest version that both know; nil if they
+	// share none in which brokers ask.
+	AskCoordinator func(ctx context.Context, broker int32, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.AddPartitionsToTxnResponse, error)
 
 	registry *wire.Registry
 }

@@ -209,7 +209,18 @@ func (a *API) autoCreate(c *wire.Call, name string) error {
 		}
 		configs = internalConfigs("compact", "producer", int64(config.Get(snapshot, config.OffsetsTopicSegmentBytes)))
 	case transactionsTopic:
-		return kerr.UnknownTopicOrPartition // only the transaction coordinator creates it
+		partitions = int(config.Get(snapshot, config.TransactionStateLogNumPartitions))
+		factor = int(config.Get(snapshot, config.TransactionStateLogReplicationFactor))
+		minISR := itoa(config.Get(snapshot, config.TransactionStateLogMinIsr))
+		if a.Standalone && !config.IsSet(snapshot, config.TransactionStateLogReplicationFactor) {
+			factor = 1
+		}
+		if a.Standalone && !config.IsSet(snapshot, config.TransactionStateLogMinIsr) {
+			minISR = "1"
+		}
+		never := "false"
+		configs = internalConfigs("compact", "uncompressed", int64(config.Get(snapshot, config.TransactionStateLogSegmentBytes)))
+		configs["min.insync.replicas"], configs["unclean.leader.election.enable"] = &minISR, &never
 	case clusterMetadataTopic:
 		return fail(kerr.InvalidTopicException, "Creation of internal topic __cluster_metadata is prohibited.")
 	}

@@ -19,68 +19,66 @@ var ProducerIdExpirationMs = define(areaTxn, Key[int32]{
 var TransactionAbortTimedOutTransactionCleanupIntervalMs = define(areaTxn, Key[int32]{
 	Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Default: 10_000,
 	Check: AtLeast[int32](1),
-	Mark:  Accept,
-	Doc:   "How often overdue transactions are looked for, in milliseconds; transactions are not served yet.",
+	Doc:   "How often overdue transactions are looked for, in milliseconds.",
 })
 
 var TransactionMaxTimeoutMs = define(areaTxn, Key[int32]{
 	Name: "transaction.max.timeout.ms", Default: 900_000,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "Longest transaction timeout that a producer may ask for, in milliseconds; transactions are not served yet.",
+	Importance: High,
+	Doc:        "Longest transaction timeout that a producer may ask for, in milliseconds.",
 })
 
 var TransactionPartitionVerificationEnable = define(areaTxn, Key[bool]{
 	Name: "transaction.partition.verification.enable", Default: true,
-	Update: ClusterWide, Mark: Accept,
-	Doc: "Checks with the transaction coordinator that a partition belongs to a transaction before writing (KIP-890); transactions are not served yet.",
+	Update: ClusterWide,
+	Doc:    "Checks with the transaction coordinator that a partition belongs to a transaction before writing (KIP-890).",
 })
 
 var TransactionRemoveExpiredTransactionCleanupIntervalMs = define(areaTxn, Key[int32]{
 	Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Default: 3_600_000,
 	Check: AtLeast[int32](1),
-	Mark:  Accept,
-	Doc:   "How often expired transactional ids are removed, in milliseconds; transactions are not served yet.",
+	Doc:   "How often expired transactional ids are removed, in milliseconds.",
 })
 
 var TransactionStateLogLoadBufferSize = define(areaTxn, Key[int32]{
 	Name: "transaction.state.log.load.buffer.size", Default: 5 << 20,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "Bytes read at a time while transactions are loaded; transactions are not served yet.",
+	Importance: High,
+	Doc:        "Bytes read at a time while transactions are loaded.",
 })
 
 var TransactionStateLogMinIsr = define(areaTxn, Key[int32]{
 	Name: "transaction.state.log.min.isr", Default: 2,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "In-sync replicas needed to write to __transaction_state; transactions are not served yet.",
+	Importance: High,
+	Doc:        "In-sync replicas needed to write to __transaction_state.",
 })
 
 var TransactionStateLogNumPartitions = define(areaTxn, Key[int32]{
 	Name: "transaction.state.log.num.partitions", Default: 50,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "Partitions of __transaction_state; transactions are not served yet.",
+	Importance: High,
+	Doc:        "Partitions of __transaction_state.",
 })
 
 var TransactionStateLogReplicationFactor = define(areaTxn, Key[int16]{
 	Name: "transaction.state.log.replication.factor", Default: 3,
 	Check:      AtLeast[int16](1),
-	Importance: High, Mark: Accept,
-	Doc: "Replicas of __transaction_state; transactions are not served yet.",
+	Importance: High,
+	Doc:        "Replicas of __transaction_state.",
 })
 
 var TransactionStateLogSegmentBytes = define(areaTxn, Key[int32]{
 	Name: "transaction.state.log.segment.bytes", Default: 100 << 20,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "Segment size of __transaction_state, in bytes; transactions are not served yet.",
+	Importance: High,
+	Doc:        "Segment size of __transaction_state, in bytes.",
 })
 
 var TransactionalIdExpirationMs = define(areaTxn, Key[int32]{
 	Name: "transactional.id.expiration.ms", Default: 604_800_000,
 	Check:      AtLeast[int32](1),
-	Importance: High, Mark: Accept,
-	Doc: "How long an idle transactional id is remembered, in milliseconds; transactions are not served yet.",
+	Importance: High,
+	Doc:        "How long an idle transactional id is remembered, in milliseconds.",
 })

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ottla/broker/config"
+	"ottla/coordinator/group"
+	"ottla/coordinator/txn"
+	"ottla/storage"
+	"ottla/wire"
+)
+
+// TxnOffsetCommit, versions 0-4. v2: leader epoch. v3: flexible; member, generation and group instance id (KIP-447). v4:
+// TRANSACTION_ABORTABLE is understood.
+//
+// Errors, per partition: those of OffsetCommit; INVALID_TXN_STATE, from version 4 TRANSACTION_ABORTABLE, if AddOffsetsToTxn did not
+// come before; INVALID_PRODUCER_EPOCH; INVALID_PRODUCER_ID_MAPPING.
+func txnOffsetCommit(a *API, c *wire.Call, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) error {
+	var verify func(int32) (*storage.VerificationGuard, error)
+	if config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
+		verify = func(partition int32) (*storage.VerificationGuard, error) { return a.verifyOffsets(c, req, partition) }
+	}
+	*resp = *a.Groups.TxnCommitOffsets(c.Context(), client(c), req.Version, req, verify)
+	return nil
+}
+
+// verifyOffsets asks whether the group's partition of __consumer_offsets is part of the transaction, unless the log says that it is open.
+func (a *API) verifyOffsets(c *wire.Call, req *kmsg.TxnOffsetCommitRequest, partition int32) (*storage.VerificationGuard, error) {
+	p, err := a.Replication.LeaderPartition(group.Topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	guard := p.Log().StartVerification(req.ProducerID, req.ProducerEpoch, -1)
+	if guard == nil {
+		return nil, nil
+	}
+	tps := []txn.TopicPartition{{Topic: group.Topic, Partition: partition}}
+	codes := a.verifyTransaction(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, req.Version >= 4)
+	if code := codes[0]; code != 0 {
+		return nil, fmt.Errorf("offsets of group %q in the transaction of %q: %w", req.Group, req.TransactionalID, kerr.ErrorForCode(code))
+	}
+	return guard, nil
+}
