@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -59,6 +60,8 @@ type Broker struct {
 	argv []string
 	zk   *ZooKeeper // an own one for Kafka
 	proc *process
+
+	paused bool // by Pause
 }
 
 // startLimit is generous: a JVM on a machine with two busy cores.
@@ -203,6 +206,21 @@ func (b *Broker) Stop(limit time.Duration) error { return b.proc.stop(limit) }
 
 // Kill ends the broker with SIGKILL.
 func (b *Broker) Kill() error { return b.proc.kill() }
+
+// Pause stops the process with SIGSTOP: its sockets stay open and nothing is answered.
+func (b *Broker) Pause() error {
+	b.paused = true
+	return b.proc.cmd.Process.Signal(syscall.SIGSTOP)
+}
+
+// Continue ends Pause.
+func (b *Broker) Continue() error {
+	b.paused = false
+	return b.proc.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// DataDir is the directory with the broker's logs.
+func (b *Broker) DataDir() string { return filepath.Join(b.cfg.Dir, "data") }
 
 // Close ends what is left of the broker, and the ZooKeeper server that StartBroker started for it.
 func (b *Broker) Close() error {

@@ -15,7 +15,10 @@ import (
 
 // Cluster is some brokers, numbered from 1, on one ZooKeeper server.
 type Cluster struct {
+	ZK      *ZooKeeper
 	Brokers []*Broker
+
+	front, toZK []*Proxy // by broker; empty unless Proxied
 }
 
 // NewCluster starts brokers for the length of a test, of the kind that BROKER names. Topics, the coordinators' too, have a
@@ -32,7 +35,7 @@ func NewCluster(t testing.TB, brokers int, settings ...string) *Cluster {
 		fmt.Sprintf("transaction.state.log.min.isr=%d", minISR),
 		"offsets.topic.num.partitions=5", "transaction.state.log.num.partitions=5",
 	}
-	c := &Cluster{}
+	c := &Cluster{ZK: zk}
 	dir := Dir(t)
 	for i := range brokers {
 		id := int32(i + 1)

@@ -6,6 +6,9 @@
 // A test that only needs a broker to talk to calls Main from TestMain and Bootstrap from the test: the broker named by
 // BOOTSTRAP is used, or one is started for the package. BROKER says of which kind that is: ottla (the default) or kafka.
 //
+// NewCluster and StartCluster start several brokers with a ZooKeeper server: Ottla, Apache Kafka or both. Their brokers can be killed,
+// paused, restarted and, behind proxies, cut off.
+//
 // Environment:
 //
 //	BOOTSTRAP            host:port of the broker under test
