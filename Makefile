@@ -21,7 +21,7 @@ MINUTES ?= 5
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka eos compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka eos cluster-test compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ test-kafka: ## the recordings that tests compare with, against a real Apache Kaf
 eos: build ## transactions on three brokers that are killed in turn for MINUTES, their history searched for anomalies
 	@.ci/deps
 	@. .ci/env; cd compat-tests && go test -count=1 -v -timeout 24h -run 'TestHistory|TestCheck' ./txn -args -minutes=$(MINUTES)
+
+cluster-test: build ## faults of three brokers under load: all of them, the stall of each printed (BROKER=kafka: Apache Kafka 3.9.2)
+	@.ci/deps
+	@. .ci/env; cd compat-tests && go test -count=1 -timeout 20m -v ./cluster
 
 rootfs: build # the file tree of the image
 	@rm -rf bin/rootfs && mkdir -p bin/rootfs/usr/local/bin bin/rootfs/tmp bin/rootfs/var/lib/kafka/data

@@ -6,9 +6,9 @@
 //
 // Suites: kcat (librdkafka), admin (kadm, compared with the answers of Kafka), versions (clients of every age), behaviour
 // (requests byte by byte, compared with the answers of Kafka), kgo (franz-go's own tests of its client), java (programs with
-// Kafka's own clients), txn (ottla txn, histories of transactions), process (kill -9, bulk, znodes). Behaviour, txn and
-// process start brokers of their own, so they are left out with -bootstrap. What a broker is known not to do yet is listed in
-// pending.txt and shown as pending, with the reason; it is never left out of the table.
+// Kafka's own clients), txn (ottla txn, histories of transactions), process (kill -9, bulk, znodes), cluster (faults of
+// three brokers). Behaviour, txn, process and cluster start brokers of their own, so they are left out with -bootstrap. What a
+// broker is known not to do yet is listed in pending.txt and shown as pending, with the reason; it is never left out of the table.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 	var broker, suites string
 	flag.StringVar(&o.bootstrap, "bootstrap", "", "`host:port` of a running broker; without it one is started")
 	flag.StringVar(&broker, "broker", "ottla", "what is tested, and started without -bootstrap: ottla or kafka")
-	flag.StringVar(&suites, "suites", "kcat,admin,versions,behaviour,kgo,java,txn,process", "what to run")
+	flag.StringVar(&suites, "suites", "kcat,admin,versions,behaviour,kgo,java,txn,process,cluster", "what to run")
 	flag.BoolVar(&o.quick, "quick", false, "smaller amounts, and no kgo")
 	flag.BoolVar(&o.long, "long", false, "the full amounts of the process suite")
 	flag.StringVar(&o.table, "table", "", "write the table (Markdown) to this `file`")
@@ -73,7 +73,7 @@ func run(o options) error {
 		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "kgo" })
 	}
 	if o.bootstrap != "" {
-		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "process" || s == "behaviour" || s == "txn" })
+		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "process" || s == "behaviour" || s == "txn" || s == "cluster" })
 	} else {
 		stop, err := o.start()
 		if err != nil {
