@@ -361,9 +361,11 @@ func TestRegularExpressionFollowsTopics(t *testing.T) {
 		}).ErrorCode; c != 0 || a.count() != 6 {
 			t.Fatalf("error %d, %v", c, a.has)
 		}
-		r.topics.topics["t2"] = consumer.Topic{Name: "t2", ID: consumer.TopicID{3}, Partitions: 4}
-		r.topics.topics["t22"] = consumer.Topic{Name: "t22", ID: consumer.TopicID{4}, Partitions: 9}
-		r.topics.version++
+		more := testTopics()
+		more.topics["t2"] = consumer.Topic{Name: "t2", ID: consumer.TopicID{3}, Partitions: 4}
+		more.topics["t22"] = consumer.Topic{Name: "t22", ID: consumer.TopicID{4}, Partitions: 9}
+		more.version++
+		r.topics.Store(more)
 		settle(t, a)
 		if a.count() != 10 {
 			t.Errorf("%v after a topic was created", a.has)
@@ -483,21 +485,21 @@ func TestCoordinatorWithoutTopicsTakesNothingAway(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, r *rig) {
 		a := r.modern("g", "a", "t")
 		a.beat()
-		topics := r.topics
-		r.topics = nil
+		topics := r.topics.Load()
+		r.topics.Store(nil)
 		r.c.Resigned(0, 3)
 		r.c.Elected(0, 4)
 		sleep(time.Second)
 		r.wantCodes("requests", []int16{
 			a.beat(), r.modern("g", "b", "t").beat(), r.describeConsumer("g").ErrorCode, r.joinNow(3, joinReq("g", "")).ErrorCode,
 		}, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress)
-		r.topics = topics
+		r.topics.Store(topics)
 		if c := a.beat(); c != 0 || a.count() != 6 || a.epoch != 1 {
 			t.Errorf("error %d: %v at epoch %d", c, a.has, a.epoch)
 		}
-		r.topics = nil
+		r.topics.Store(nil)
 		sleep(50 * time.Second) // sessions end all the same
-		r.topics = topics
+		r.topics.Store(topics)
 		r.wantConsumer("g", "Empty", 0)
 	})
 }

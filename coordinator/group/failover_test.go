@@ -53,7 +53,7 @@ func sameAfterFailover(t *testing.T, r *rig) {
 	log := logtest.New()
 	r.log.Copy(0, log, -1)
 	next := newRig(t, log, r.c.cfg)
-	next.topics = r.topics
+	next.topics.Store(r.topics.Load())
 	next.elect(1)
 	defer next.c.Close()
 	if d := cmp.Diff(durable(r), durable(next)); d != "" {

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,21 +23,22 @@ type rig struct {
 	t      testing.TB
 	log    *logtest.Log
 	c      *Coordinator
-	topics *fixedTopics
+	topics atomic.Pointer[fixedTopics]
 }
 
 func newRig(t testing.TB, log *logtest.Log, cfg Config) *rig {
 	if cfg.Log.GetLevel() == zerolog.TraceLevel {
 		cfg.Log = zerolog.Nop()
 	}
-	r := &rig{t: t, log: log, topics: testTopics()}
+	r := &rig{t: t, log: log}
+	r.topics.Store(testTopics())
 	r.c = New(cfg, log, Deps{
 		Partitions: func() int32 { return 1 },
 		Topics: func() consumer.Topics {
-			if r.topics == nil {
-				return nil
+			if topics := r.topics.Load(); topics != nil {
+				return topics
 			}
-			return r.topics
+			return nil
 		},
 		TopicExists: func(topic string, partition int32) bool { return topic != "nope" && partition < 100 },
 	})
