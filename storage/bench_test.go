@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"ottla/storage/vfs"
 	"ottla/wire/batch"
@@ -259,4 +260,33 @@ func BenchmarkFsyncAppend(b *testing.B) {
 			wg.Wait()
 		})
 	}
+}
+
+// Moves a log of 64 MiB to and fro between two directories of the same disk.
+func BenchmarkMove(b *testing.B) {
+	root := b.TempDir()
+	e := newEnv(b, vfs.OS, root+"/a", root+"/b")
+	c := testConfig()
+	c.FileDeleteDelayMs = 0
+	e.cfg["t"] = c
+	e.open()
+	l := e.log("t", 0)
+	for range 64 * 64 {
+		mustAppend(b, l, plainBatch(16, 1000, 1))
+	}
+	b.SetBytes(l.Size())
+	b.ReportAllocs()
+	for b.Loop() {
+		to := root + "/a"
+		if l.Dir() == to {
+			to = root + "/b"
+		}
+		if err := e.m.Move(l.tp, to); err != nil {
+			b.Fatal(err)
+		}
+		for l.Future() != nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	e.close()
 }
