@@ -85,6 +85,17 @@ func kafkaClasspath() (string, error) {
 	return libs + "/*:" + peers, nil
 }
 
+// KafkaTool runs a class of Kafka's tools and returns what it prints.
+func KafkaTool(class string, args ...string) (string, error) {
+	cp, err := kafkaClasspath()
+	if err != nil {
+		return "", err
+	}
+	argv := append([]string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", cp, class}, args...)
+	out, err := exec.Command("java", argv...).CombinedOutput()
+	return string(out), err
+}
+
 // zooKeeperClasspath returns a class path that has a ZooKeeper server.
 func zooKeeperClasspath() (string, error) {
 	cp := os.Getenv("OTTLA_ZK_CLASSPATH")
