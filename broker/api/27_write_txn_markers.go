@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -79,6 +80,9 @@ func (a *API) WriteTxnMarkers(ctx context.Context, req *kmsg.WriteTxnMarkersRequ
 			}
 		}
 	}
+	resp.Markers = slices.DeleteFunc(resp.Markers, func(m kmsg.WriteTxnMarkersResponseMarker) bool {
+		return !slices.ContainsFunc(m.Topics, func(t kmsg.WriteTxnMarkersResponseMarkerTopic) bool { return len(t.Partitions) > 0 })
+	}) // Kafka says nothing about them
 	return resp
 }
 

@@ -226,7 +226,7 @@ func (e *env) topicID(topic string) [16]byte {
 func scenarios() []scenario {
 	return slices.Concat(connectionCases(), produceCases(), recordCases(), idempotenceCases(), legacyCases(), fetchCases(),
 		fetchLimitCases(), sessionCases(), offsetCases(), metadataCases(), topicCases(), partitionCases(), configCases(),
-		clusterCases(), controlCases(), coordinatorCases(), groupCases(), memberCases(), staticCases(), commitCases(), groupAdminCases())
+		clusterCases(), controlCases(), coordinatorCases(), groupCases(), memberCases(), staticCases(), commitCases(), groupAdminCases(), transactionCases())
 }
 
 // workers is how many scenarios run at the same time: most of them wait for the broker.

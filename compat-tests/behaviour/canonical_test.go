@@ -32,6 +32,27 @@ func canonical(resp kmsg.Response) {
 		for _, t := range r.Topics {
 			slices.SortStableFunc(t.Partitions, func(x, y kmsg.OffsetDeleteResponseTopicPartition) int { return cmp.Compare(x.Partition, y.Partition) })
 		}
+	case *kmsg.AddPartitionsToTxnResponse:
+		for _, t := range r.Topics {
+			slices.SortStableFunc(t.Partitions, func(x, y kmsg.AddPartitionsToTxnResponseTopicPartition) int {
+				return cmp.Compare(x.Partition, y.Partition)
+			})
+		}
+		for _, x := range r.Transactions {
+			for _, t := range x.Topics {
+				slices.SortStableFunc(t.Partitions, func(x, y kmsg.AddPartitionsToTxnResponseTransactionTopicPartition) int {
+					return cmp.Compare(x.Partition, y.Partition)
+				})
+			}
+		}
+	case *kmsg.WriteTxnMarkersResponse:
+		for _, m := range r.Markers {
+			for _, t := range m.Topics {
+				slices.SortStableFunc(t.Partitions, func(x, y kmsg.WriteTxnMarkersResponseMarkerTopicPartition) int {
+					return cmp.Compare(x.Partition, y.Partition)
+				})
+			}
+		}
 	case *kmsg.FetchResponse: // only where topics differ in being known: within known ones the order is a session's
 		slices.SortStableFunc(r.Topics, func(x, y kmsg.FetchResponseTopic) int { return cmp.Compare(unknown(x), unknown(y)) })
 	}

@@ -73,6 +73,11 @@ var deliberate = []deviation{
 	{"reassignments/v0", "duplicate", "*.ErrorMessage", "*", "the same words around a list, which Scala prints in its own way"},
 	{"reassignments/v0", "cancel an unknown partition", "*", "*", "UNKNOWN_TOPIC_OR_PARTITION says more than that nothing is in progress"},
 
+	// Transactions.
+	{"transactions/produce without a producer id, v*", "negative producer id", "*", "*", "Kafka stores a transactional batch that no marker can ever end; we refuse it with INVALID_RECORD"},
+	{"transactions/produce, v*", "in a transaction, newer epoch", "*", "*", "Kafka 3.9 does not ask the coordinator about another epoch while a transaction is open; we do, as Kafka 4 does"},
+	{"transactions/produce, v*", "in a transaction, older epoch", "*.LogStartOffset", "*", "Kafka 3.9 does not ask the coordinator about another epoch while a transaction is open; we do, as Kafka 4 does"},
+
 	// Groups.
 	{"groups/refused, v*", "describe no group", "*.State", `"Dead"`, "a refused JoinGroup leaves an empty group in Kafka's memory, and none in ours"},
 	{"offsets/simple consumer, v9", "generation without a group", "*.ErrorCode", "69", kip848},

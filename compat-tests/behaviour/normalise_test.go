@@ -148,7 +148,7 @@ func (n *normaliser) number(i int64, owner, field string) any {
 		if i == n.run.port {
 			return "<port>"
 		}
-	case "LogAppendTime", "Timestamp", "LastTimestamp":
+	case "LogAppendTime", "Timestamp", "LastTimestamp", "StartTimestamp":
 		if n.isNow(i) {
 			return "<now>"
 		}

@@ -265,9 +265,6 @@ func (c *Coordinator) TxnCommitOffsets(
 	case req.Group == "":
 		e.finish(codeInvalidGroupID)
 		return e.resp
-	case req.ProducerID < 0 || req.ProducerEpoch < 0:
-		e.finish(codeInvalidRequest)
-		return e.resp
 	}
 	if p := c.PartitionFor(req.Group); verify != nil && c.rt.Leads(p) {
 		guard, err := verify(p)
@@ -276,6 +273,10 @@ func (c *Coordinator) TxnCommitOffsets(
 			return e.resp
 		}
 		e.verified, e.guard = true, guard
+	}
+	if req.ProducerID < 0 || req.ProducerEpoch < 0 { // whoever was asked above knows no such producer
+		e.finish(codeInvalidRequest)
+		return e.resp
 	}
 	if c.do(ctx, req.Group, e) != nil {
 		e, _ = answer()
