@@ -2,6 +2,7 @@ package java
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"ottla/compat-tests/harness"
 )
+
+var eosMinutes = flag.Float64("minutes", 0.5, "how long the exactly-once applications run while processes are killed")
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
