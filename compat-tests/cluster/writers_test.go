@@ -31,7 +31,8 @@ func startWriters(t *testing.T, seeds []string, topic string, partitions int32) 
 	for p := range partitions {
 		cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.MetadataMinAge(20*time.Millisecond), kgo.MetadataMaxAge(5*time.Second),
-			kgo.ProduceRequestTimeout(2*time.Second), kgo.RequestTimeoutOverhead(time.Second), kgo.RetryTimeout(3*time.Second),
+			kgo.ProduceRequestTimeout(2*time.Second), kgo.RequestTimeoutOverhead(time.Second), kgo.RetryTimeout(3*time.Second), kgo.UnknownTopicRetries(-1),
+			kgo.AlwaysRetryEOF(), // a broker that ends between accept and the first answer is not one that wants SASL
 			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.Dialer((&net.Dialer{Timeout: time.Second}).DialContext))
 		if err != nil {
 			t.Fatal(err)

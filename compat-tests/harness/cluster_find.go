@@ -103,6 +103,9 @@ func (c *Cluster) AwaitISR(t testing.TB, topic string, n int) {
 			if err != nil {
 				return err
 			}
+			if t := m.Topics[0]; t.ErrorCode != 0 || len(t.Partitions) == 0 {
+				return fmt.Errorf("broker %d: error code %d, %d partitions", b.ID, t.ErrorCode, len(t.Partitions))
+			}
 			for _, p := range m.Topics[0].Partitions {
 				if len(p.ISR) != n || p.Leader < 0 {
 					return fmt.Errorf("broker %d: partition %d has leader %d, ISR %v", b.ID, p.Partition, p.Leader, p.ISR)
