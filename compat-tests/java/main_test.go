@@ -15,7 +15,11 @@ import (
 
 var eosMinutes = flag.Float64("minutes", 0.5, "how long the exactly-once applications run while processes are killed")
 
-func TestMain(m *testing.M) { harness.Main(m) }
+func TestMain(m *testing.M) {
+	// Groups mostly wait for heartbeats: more of them than there are processors may do so at a time, unless -parallel says otherwise.
+	_ = flag.Set("test.parallel", "5")
+	harness.Main(m)
+}
 
 // eachVersion runs a check with each version of the Java clients. Titles are rows of the table: they begin with the
 // version and say what holds.
