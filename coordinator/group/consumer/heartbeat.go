@@ -46,16 +46,19 @@ type Decision struct {
 // Errors: UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, UNRELEASED_INSTANCE_ID, FENCED_INSTANCE_ID, GROUP_MAX_SIZE_REACHED,
 // INVALID_REGULAR_EXPRESSION.
 func (g *Group) Heartbeat(env Env, h Heartbeat) (Decision, error) {
-	c := g.change(env)
 	if g.Len() >= env.MaxSize && g.members[h.MemberID] == nil {
 		return Decision{}, fail(kerr.GroupMaxSizeReached, "The consumer group has reached its maximum capacity of %d members.", env.MaxSize)
 	}
-	targets := g.targets
-	d := Decision{}
-	base, err := c.find(&h)
+	base, err := g.find(&h)
 	if err != nil {
 		return Decision{}, err
 	}
+	if g.settled(env, base) && h.saysNothingNew(base) {
+		return Decision{Member: base}, nil
+	}
+	c := g.change(env)
+	targets := g.targets
+	d := Decision{}
 	if base.ID != h.MemberID { // a static member comes back under another id
 		d.Replaced = base.ID
 		targets = c.replace(base, h.MemberID)
@@ -98,9 +101,20 @@ func (g *Group) Heartbeat(env Env, h Heartbeat) (Decision, error) {
 // Seen notes the topics that the group has been compared with. It is called once the records of a decision are replayed.
 func (g *Group) Seen(topics Topics) { g.seen = topics.Version() }
 
+// settled tells whether a heartbeat by which nothing is new leads to nothing: the member has its target, the target is that of the group
+// epoch, and the topics are those that the group was compared with.
+func (g *Group) settled(env Env, m *Member) bool {
+	return g.members[m.ID] == m && m.State == Stable && m.Epoch == g.targetEpoch && g.epoch == g.targetEpoch && g.seen == env.Topics.Version()
+}
+
+// saysNothingNew is a shortcut for nearly all heartbeats.
+func (h *Heartbeat) saysNothingNew(m *Member) bool {
+	return h.Epoch != joinEpoch && h.MemberID == m.ID && h.Classic == nil && m.Classic == nil && h.RackID == nil && h.RebalanceTimeoutMs == -1 &&
+		h.Topics == nil && h.Regex == nil && h.Assignor == nil && h.ClientID == m.ClientID && h.ClientHost == m.ClientHost
+}
+
 // find returns the member that speaks, a new one, or the static member that it takes the place of.
-func (c *change) find(h *Heartbeat) (*Member, error) {
-	g := c.g
+func (g *Group) find(h *Heartbeat) (*Member, error) {
 	join := h.Epoch == joinEpoch
 	if h.Classic != nil {
 		join = h.InstanceID == "" || h.New
