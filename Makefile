@@ -17,6 +17,8 @@ BOOTSTRAP ?=
 FUZZTIME ?= 5s
 # make eos
 MINUTES ?= 5
+# make crash
+SEEDS ?= 10000
 # make bench
 BENCHTIME ?= 1s
 COUNT ?= 1
@@ -59,6 +61,9 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 	@bin/staticcheck ./...
 	@cd compat-tests && go vet ./... && ../bin/staticcheck ./...
 	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run; do bash -n $$f; done
+
+crash: ## the log store on a disk that crashes, SEEDS random workloads
+	@go test -count=1 -timeout 0 -v -run 'TestCrash$$' ./storage -crash-seeds $(SEEDS)
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...

@@ -240,6 +240,13 @@ func (c *cleaner) clean(ctx context.Context, x cleanable) error {
 	if moving {
 		return errCleaningAborted
 	}
+	// A record gives way to a later one of its key only when that one is on disk: a power cut that took the later one would take the last
+	// value of the key, though it had been flushed.
+	if l.recoveryPoint.Load() < x.end {
+		if err := l.Flush(); err != nil {
+			return err
+		}
+	}
 	work := cleaning{l: l, ctx: ctx, throttle: c.throttleBytes, cfg: l.cfg.Load(), truncations: truncations, dirty: x.dirty, end: x.end}
 	cfg := c.cfg.Load()
 	next, err := work.run(cfg.DedupeBufferSize/int64(max(1, cfg.Threads)), cfg.LoadFactor)

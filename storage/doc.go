@@ -47,7 +47,8 @@
 //   - Leader epochs and partition.metadata may be lost with the records that they are about, and are made again from the batches or by the controller.
 //   - Checkpoints and the clean shutdown marker are replaced atomically, with fsync of file and directory. The log start and the high watermark may be those of
 //     the last checkpoint.
-//   - A compaction leaves the old segments or the new ones, which the next start puts in place.
+//   - A compaction leaves the old segments or the new ones, which the next start puts in place. It flushes the log first: no record gives way
+//     to a later one that a power cut can still take.
 //   - A move to another directory leaves the log where it was, with a future log that the next start goes on filling, or only that, complete and synced,
 //     which the next start makes the log.
 //

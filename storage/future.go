@@ -190,11 +190,7 @@ func (l *Log) discardDir() error {
 	if d.offline() != nil {
 		return nil // the next start deals with it
 	}
-	_, err := l.m.trash(d, l.tp, l.path(), l.deleteDelay())
-	if err == nil {
-		err = l.fs().SyncDir(d.path)
-	}
-	if err != nil {
+	if _, err := l.m.trash(d, l.tp, l.path(), l.deleteDelay()); err != nil {
 		err = &storageError{"delete the future log of " + l.tp.String(), err}
 		d.fail(err)
 		return err
@@ -206,6 +202,10 @@ func (l *Log) discardDir() error {
 func (m *Manager) trash(d *logDir, tp TopicPartition, path string, delay time.Duration) (to string, err error) {
 	to = join(d.path, deletedDirName(tp))
 	if err := m.cfg.FS.Rename(path, to); err != nil {
+		return "", err
+	}
+	// Else a crash brings the log back, maybe beside a new topic of that name.
+	if err := m.cfg.FS.SyncDir(d.path); err != nil {
 		return "", err
 	}
 	m.remover.after(delay, func() error {
