@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"ottla/storage/vfs"
 	"ottla/wire/batch"
@@ -25,6 +28,17 @@ var damages = map[string]func(p []byte, rnd *rand.Rand) []byte{
 		out := append([]byte{}, p...)
 		for range 100 {
 			out = append(out, byte(rnd.Uint32()))
+		}
+		return out
+	},
+	"foreign": func([]byte, *rand.Rand) []byte { return []byte("0\n2\nother 0 7\nanother 3 12\n") },
+	"foreign binary": func([]byte, *rand.Rand) []byte {
+		return append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), plainBatch(3, 30, 1)...)
+	},
+	"random": func(_ []byte, rnd *rand.Rand) []byte {
+		out := make([]byte, 1+rnd.IntN(3000))
+		for i := range out {
+			out[i] = byte(rnd.Uint32())
 		}
 		return out
 	},
@@ -82,13 +96,14 @@ func TestDamagedFiles(t *testing.T) {
 			}
 			for _, f := range files {
 				for name, spoil := range damages {
-					rounds := 1
-					if name == "flip" || name == "zero hole" {
+					rounds := 2 // after a clean stop, and after a kill
+					if name == "flip" || name == "zero hole" || name == "random" {
 						rounds = 6
 					}
 					for round := range rounds {
 						rnd := rand.New(rand.NewPCG(uint64(round), uint64(len(f.Name()))))
-						err := openDamaged(t, from, partition, f.Name(), strings.HasSuffix(fixture, "unclean"), func(p []byte) []byte { return spoil(p, rnd) }, want)
+						unclean := strings.HasSuffix(fixture, "unclean") || round%2 == 1
+						err := openDamaged(t, from, partition, f.Name(), unclean, func(p []byte) []byte { return spoil(p, rnd) }, want)
 						if err != nil {
 							t.Errorf("%s/%s/%s, %s, round %d: %v", fixture, partition, f.Name(), name, round, err)
 						}
@@ -97,6 +112,73 @@ func TestDamagedFiles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The files beside the partitions: the directory opens and serves what it holds, or says why it does not.
+func TestDamagedFilesOfTheDirectory(t *testing.T) {
+	for _, fixture := range []string{"kafka-3.9-datadir", "kafka-3.9-datadir-unclean"} {
+		dir := untar(t, fixture)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		partitions := map[TopicPartition]map[int64]batch.View{}
+		for _, e := range entries {
+			if tp, kind, err := parseDirName(e.Name()); e.IsDir() && err == nil && kind == dirLog {
+				partitions[tp] = originals(t, filepath.Join(dir, e.Name()))
+			}
+		}
+		files := []string{
+			"meta.properties", "recovery-point-offset-checkpoint", "log-start-offset-checkpoint", "replication-offset-checkpoint",
+			"cleaner-offset-checkpoint", cleanShutdownFileName,
+		}
+		for _, file := range files {
+			for name, spoil := range damages {
+				for round := range 2 {
+					what := fmt.Sprintf("%s/%s, %s, round %d", fixture, file, name, round)
+					m := copyToMem(t, dir, "/data")
+					p, _ := vfs.ReadFile(m, "/data/"+file, 1<<20)
+					rnd := rand.New(rand.NewPCG(uint64(round), uint64(len(file))))
+					if err := vfs.WriteFile(m, "/data/"+file, spoil(p, rnd), true); err != nil {
+						t.Fatal(err)
+					}
+					if file != cleanShutdownFileName && round == 1 {
+						_ = m.Remove("/data/" + cleanShutdownFileName)
+					}
+					if err := openWhole(m, partitions); err != nil {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func openWhole(m *vfs.Mem, partitions map[TopicPartition]map[int64]batch.View) error {
+	cfg := testConfig()
+	mgr, err := Open(context.Background(), ManagerConfig{
+		Dirs: []string{"/data"}, FS: m, LogConfig: func(string) LogConfig { return cfg }, ProducerIDExpirationMs: forever, manual: true,
+	})
+	if err != nil {
+		return nil // it said so
+	}
+	defer func() { abandon(mgr) }()
+	if mgr.Dirs()[0].Offline != nil {
+		return nil
+	}
+	for tp, want := range partitions {
+		l := mgr.Log(tp)
+		if l == nil {
+			return fmt.Errorf("%s is missing, and no reason", tp)
+		}
+		if err := checkServed(l, want); err != nil {
+			return fmt.Errorf("%s: %w", tp, err)
+		}
+		if start, end := l.StartOffset(), l.EndOffset(); start < 0 || start > end || l.HighWatermark() > end {
+			return fmt.Errorf("%s starts at %d, ends at %d, high watermark %d", tp, start, end, l.HighWatermark())
+		}
+	}
+	return nil
 }
 
 func openDamaged(t *testing.T, from, partition, file string, unclean bool, spoil func([]byte) []byte, want map[int64]batch.View) error {
@@ -117,8 +199,20 @@ func openDamaged(t *testing.T, from, partition, file string, unclean bool, spoil
 	}
 	cfg := testConfig()
 	cfg.Compact = strings.HasPrefix(partition, "compacted")
+	size := int64(0)
+	entries, err := m.ReadDir(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), logSuffix) {
+			size += info.Size()
+		}
+	}
+	var said bytes.Buffer
 	mgr, err := Open(context.Background(), ManagerConfig{
 		Dirs: []string{"/data"}, FS: m, LogConfig: func(string) LogConfig { return cfg }, ProducerIDExpirationMs: forever, manual: true,
+		Log: zerolog.New(&said).Level(zerolog.WarnLevel),
 	})
 	if err != nil {
 		return nil // it said so
@@ -134,6 +228,9 @@ func openDamaged(t *testing.T, from, partition, file string, unclean bool, spoil
 			return fmt.Errorf("there is no log and no reason")
 		}
 		return nil
+	}
+	if l.Size() < size && said.Len() == 0 {
+		return fmt.Errorf("%d bytes are left of %d, and no line says so", l.Size(), size)
 	}
 	if err := checkServed(l, want); err != nil {
 		return err

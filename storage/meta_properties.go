@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/magiconair/properties"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"ottla/storage/vfs"
@@ -23,15 +22,15 @@ type Meta struct {
 
 // decodeMeta reads meta.properties. A ZooKeeper broker of Kafka 3.9 accepts version 0 only; version 1 is KRaft's.
 func decodeMeta(data []byte) (Meta, error) {
-	p, err := (&properties.Loader{Encoding: properties.ISO_8859_1, DisableExpansion: true}).LoadBytes(data)
+	p, err := parseProperties(data)
 	if err != nil {
 		return Meta{}, err
 	}
-	if v := strings.TrimSpace(p.GetString("version", "")); v != "0" {
+	if v := strings.TrimSpace(p["version"]); v != "0" {
 		return Meta{}, fmt.Errorf("version %q is not 0", truncateText(v))
 	}
-	m := Meta{BrokerID: -1, ClusterID: strings.TrimSpace(p.GetString("cluster.id", ""))}
-	if s := strings.TrimSpace(p.GetString("broker.id", "")); s != "" {
+	m := Meta{BrokerID: -1, ClusterID: strings.TrimSpace(p["cluster.id"])}
+	if s := strings.TrimSpace(p["broker.id"]); s != "" {
 		id, err := strconv.ParseInt(s, 10, 32)
 		if err != nil || id < 0 {
 			return Meta{}, fmt.Errorf("broker.id %q is not a number from 0 on", truncateText(s))
