@@ -72,6 +72,7 @@ type Broker struct {
 	wg          sync.WaitGroup
 	dirFailures chan dirFailure // log directories that went offline, each once
 	failed      chan error      // a reason to stop, from inside
+	stopping    atomic.Bool     // Stop was called
 	stopped     sync.Once
 }
 
@@ -135,6 +136,7 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.wg.Go(func() { b.followSession(b.ctx) })
+	b.wg.Go(func() { b.followPeers(b.ctx) })
 	b.wg.Go(func() { b.followDirs(b.ctx) })
 	b.controller.Start(b.Session())
 	b.watchConfigs(b.ctx, b.Session())

@@ -18,6 +18,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.stopped.Do(func() {
 		began := time.Now()
 		b.log.Info().Msg("broker stopping")
+		b.stopping.Store(true)
 		b.controlledShutdown(ctx)
 		b.drain(ctx)
 		b.stop()

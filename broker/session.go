@@ -200,6 +200,9 @@ func (b *Broker) followSession(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-b.watchRegistration(ctx, session):
+			b.reenter(ctx, session)
+			continue
 		case <-session.Expired():
 		}
 		b.log.Warn().Hex("session", sessionBytes(session)).Msg("metadata session expired; opening a new one")

@@ -8,6 +8,12 @@ var OttlaClusterId = define(areaOwn, Key[string]{
 	Doc:        "Cluster id that a new standalone data directory gets; unset draws a random one. An existing directory keeps its own.",
 })
 
+var OttlaFailoverFast = define(areaOwn, Key[bool]{
+	Name: "ottla.failover.fast", Default: false,
+	Importance: Medium,
+	Doc:        "Whether a broker whose connections have ended and whose port refuses new ones is replaced at once, as leader and as controller, rather than when its ZooKeeper session ends. Slow and cut-off brokers keep the session's patience.",
+})
+
 var OttlaMaxInFlightProduceRequests = define(areaOwn, Key[int32]{
 	Name: "ottla.max.in.flight.produce.requests", Default: 8,
 	Check: AtLeast[int32](1),
