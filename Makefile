@@ -17,13 +17,15 @@ BOOTSTRAP ?=
 FUZZTIME ?= 5s
 # make eos
 MINUTES ?= 5
+# make churn, with MINUTES too
+MEMBERS ?= 60
 # make crash
 SEEDS ?= 10000
 # make bench
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka test-recordings crash eos cluster-test compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka test-recordings crash eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +100,10 @@ rootfs: build # the file tree of the image
 
 image: rootfs ## build the container image ottla:latest from bin/ottla
 	@docker build -t ottla:latest --target prebuilt .
+
+churn: build ## consumer groups of MEMBERS mixed clients in motion for MINUTES on three brokers, coordinators killed (BROKER=kafka for Kafka)
+	@.ci/deps
+	@. .ci/env; cd compat-tests && CHURN_TIME=$(MINUTES)m CHURN_MEMBERS=$(MEMBERS) go test -count=1 -v -timeout $$(( $(MINUTES) + 15 ))m ./churn
 
 compose-test: build ## docker-compose.yml for real: produce and consume through the published ports
 	@.ci/deps docker

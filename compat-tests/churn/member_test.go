@@ -1,0 +1,163 @@
+package churn
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// member is a consumer in a group. All methods but pause may be called once, at the end.
+type member interface {
+	leave()
+	crash()
+	pause(time.Duration) // stands still for a while
+}
+
+const sessionTimeout = 6 * time.Second // the least that brokers accept
+
+// goMember is a franz-go client.
+type goMember struct {
+	cl   *kgo.Client
+	stop context.CancelFunc
+	done sync.WaitGroup
+	hold chan time.Duration
+
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
+}
+
+var errCrashed = errors.New("the client has crashed")
+
+func startGo(g *groupRun, seeds []string, id int) (*goMember, error) {
+	m := &goMember{hold: make(chan time.Duration, 1)}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.ClientID(fmt.Sprintf("go-%d", id)), kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topicName),
+		kgo.Balancers(g.balancer), kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(15 * time.Second),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(500 * time.Millisecond),
+		kgo.MetadataMinAge(100 * time.Millisecond), kgo.FetchMaxWait(time.Second), kgo.Dialer(m.dial),
+	}
+	if g.static {
+		opts = append(opts, kgo.InstanceID(fmt.Sprintf("instance-%d", id)))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	m.cl = cl
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	m.done.Go(func() {
+		for ctx.Err() == nil {
+			select {
+			case d := <-m.hold:
+				select {
+				case <-time.After(d):
+				case <-ctx.Done():
+				}
+			default:
+			}
+			// What was polled is committed only after the next poll.
+			cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { g.saw(r.Partition, r.Offset) })
+		}
+	})
+	return m, nil
+}
+
+func (m *goMember) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return nil, errCrashed
+	}
+	var d net.Dialer
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	c, err := d.DialContext(ctx, network, addr)
+	if err == nil {
+		m.conns = append(m.conns, c)
+	}
+	return c, err
+}
+
+func (m *goMember) leave() {
+	m.stop()
+	m.done.Wait()
+	m.cl.Close()
+}
+
+// crash cuts all connections for good before the client could say anything.
+func (m *goMember) crash() {
+	m.mu.Lock()
+	m.dead = true
+	for _, c := range m.conns {
+		c.Close()
+	}
+	m.mu.Unlock()
+	m.leave()
+}
+
+func (m *goMember) pause(d time.Duration) {
+	select {
+	case m.hold <- d:
+	default: // it pauses already
+	}
+}
+
+// kcatMember is a librdkafka client in a process of its own.
+type kcatMember struct {
+	cmd  *exec.Cmd
+	done sync.WaitGroup
+}
+
+func startKcat(g *groupRun, seeds []string, id int) (*kcatMember, error) {
+	m := &kcatMember{cmd: exec.Command("kcat", "-b", strings.Join(seeds, ","), "-q", "-u", "-f", "%p %o\n",
+		"-X", fmt.Sprintf("client.id=kcat-%d", id), "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=500", "-X", "heartbeat.interval.ms=1000",
+		"-X", fmt.Sprintf("session.timeout.ms=%d", sessionTimeout.Milliseconds()), "-X", "max.poll.interval.ms=15000", "-X", "partition.assignment.strategy=range",
+		"-G", g.name, topicName)}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := m.cmd.StdoutPipe()
+	if err == nil {
+		err = m.cmd.Start()
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.done.Go(func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var p int32
+			var o int64
+			if n, _ := fmt.Sscanf(lines.Text(), "%d %d", &p, &o); n == 2 {
+				g.saw(p, o)
+			}
+		}
+		_ = m.cmd.Wait() // it is killed, or says why on standard error, which is not shown
+	})
+	return m, nil
+}
+
+func (m *kcatMember) end(s syscall.Signal) {
+	_ = m.cmd.Process.Signal(syscall.SIGCONT)
+	_ = m.cmd.Process.Signal(s)
+	kill := time.AfterFunc(20*time.Second, func() { _ = m.cmd.Process.Kill() })
+	m.done.Wait()
+	kill.Stop()
+}
+
+func (m *kcatMember) leave() { m.end(syscall.SIGTERM) }
+func (m *kcatMember) crash() { m.end(syscall.SIGKILL) }
+
+// pause stops the whole process, heartbeats included.
+func (m *kcatMember) pause(d time.Duration) {
+	_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+	time.AfterFunc(d, func() { _ = m.cmd.Process.Signal(syscall.SIGCONT) })
+}
