@@ -31,8 +31,12 @@ type eosRun struct {
 
 const eosPartitions = 4
 
-func newEOSRun(t *testing.T) *eosRun {
+// newEOSRun starts the brokers. The quick run has each application with one version only.
+func newEOSRun(t *testing.T, version, quick string) *eosRun {
 	t.Helper()
+	if testing.Short() && version != quick {
+		t.Skipf("the quick run has this with the Java client %s", quick)
+	}
 	r := &eosRun{cluster: harness.NewCluster(t, 3), in: "lines", out: "out", length: time.Duration(*eosMinutes * float64(time.Minute))}
 	if testing.Short() {
 		r.length = min(r.length, 15*time.Second)
@@ -160,7 +164,7 @@ func (r *eosRun) collect(t *testing.T, add func(key, value string), enough func(
 
 func TestReadProcessWrite(t *testing.T) {
 	eachVersion(t, "read, process and write in transactions, brokers and instances killed in turn: each record once", func(t *testing.T, j *harness.JavaClients) {
-		r := newEOSRun(t)
+		r := newEOSRun(t, j.Version, harness.JavaVersions[0])
 		dir := harness.Dir(t)
 		r.run(t, 2, func(i int) (*harness.JavaProgram, error) {
 			return j.StartIn(dir, "ExactlyOnce", "bootstrap="+r.cluster.Bootstrap(), "in="+r.in, "out="+r.out, "group=copiers", fmt.Sprintf("id=copier-%d", i))
@@ -177,7 +181,7 @@ func TestReadProcessWrite(t *testing.T) {
 
 func TestStreams(t *testing.T) {
 	eachVersion(t, "Kafka Streams counts words exactly once (EOS v2) while brokers and instances are killed in turn", func(t *testing.T, j *harness.JavaClients) {
-		r := newEOSRun(t)
+		r := newEOSRun(t, j.Version, harness.JavaVersions[1])
 		dir := harness.Dir(t)
 		r.run(t, 2, func(i int) (*harness.JavaProgram, error) {
 			return j.StartIn(dir, "WordCount", "bootstrap="+r.cluster.Bootstrap(), "in="+r.in, "out="+r.out, "application=wordcount", "replicas=3",
@@ -221,4 +225,43 @@ func (r *eosRun) compare(t *testing.T, got, want map[string]int) {
 			shown++
 		}
 	}
+	if t.Failed() {
+		r.explain(t)
+	}
+}
+
+// explain logs where the application stands: its groups, its transactions, and what they keep readers of committed records from.
+func (r *eosRun) explain(t *testing.T) {
+	t.Helper()
+	adm := kadm.NewClient(r.client(t))
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	txns, err := adm.DescribeTransactions(ctx)
+	t.Logf("transactions (error %v):", err)
+	for _, x := range txns.Sorted() {
+		t.Logf("  %+v", x)
+	}
+	lags, err := adm.Lag(ctx)
+	t.Logf("groups (error %v):", err)
+	for _, g := range lags.Sorted() {
+		t.Logf("  %s is %s, %d members", g.Group, g.State, len(g.Members))
+		for _, l := range g.Lag.Sorted() {
+			t.Logf("    %s-%d: committed %d, end %d, error %v", l.Topic, l.Partition, l.Commit.At, l.End.Offset, l.Err)
+		}
+	}
+	ends, err := adm.ListEndOffsets(ctx)
+	stable, err2 := adm.ListCommittedOffsets(ctx)
+	t.Logf("end and last stable offsets, where they differ (errors %v, %v):", err, err2)
+	ends.Each(func(o kadm.ListedOffset) {
+		if l, ok := stable.Lookup(o.Topic, o.Partition); !ok || l.Offset != o.Offset {
+			t.Logf("  %s-%d: %+v, %+v", o.Topic, o.Partition, o, l)
+		}
+	})
+	producers, err := adm.DescribeProducers(ctx, nil)
+	t.Logf("open transactions of producers (error %v):", err)
+	producers.EachProducer(func(p kadm.DescribedProducer) {
+		if p.CurrentTxnStartOffset >= 0 {
+			t.Logf("  %+v", p)
+		}
+	})
 }

@@ -43,8 +43,8 @@ func main() {
 	flag.StringVar(&o.bootstrap, "bootstrap", "", "`host:port` of a running broker; without it one is started")
 	flag.StringVar(&broker, "broker", "ottla", "what is tested, and started without -bootstrap: ottla or kafka")
 	flag.StringVar(&suites, "suites", "kcat,admin,versions,behaviour,kgo,java,txn,process,cluster", "what to run")
-	flag.BoolVar(&o.quick, "quick", false, "smaller amounts, and no kgo")
-	flag.BoolVar(&o.long, "long", false, "the full amounts of the process suite")
+	flag.BoolVar(&o.quick, "quick", false, "smaller amounts, and neither kgo nor java")
+	flag.BoolVar(&o.long, "long", false, "the full amounts of the suites process and java")
 	flag.StringVar(&o.table, "table", "", "write the table (Markdown) to this `file`")
 	flag.StringVar(&o.record, "record", "", "write the results (JSON) to this `file`, for the table's column of Kafka")
 	flag.StringVar(&o.counts, "counts", "", "append the closing line to this `file`")
@@ -70,7 +70,7 @@ func run(o options) error {
 		}
 	}
 	if o.quick {
-		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "kgo" })
+		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "kgo" || s == "java" })
 	}
 	if o.bootstrap != "" {
 		o.suites = slices.DeleteFunc(o.suites, func(s string) bool { return s == "process" || s == "behaviour" || s == "txn" || s == "cluster" })
@@ -153,7 +153,7 @@ func (o *options) command(dir, suite string, waiting *pending) (*exec.Cmd, func(
 		return kgoCommand(dir, o.bootstrap, waiting)
 	}
 	args := []string{"test", "-json", "-count=1", "-timeout=20m", "-parallel=8"}
-	if o.quick {
+	if o.quick || suite == "java" && !o.long {
 		args = append(args, "-short")
 	}
 	if skip := waiting.skip(suite); skip != "" {
