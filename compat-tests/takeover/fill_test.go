@@ -39,6 +39,7 @@ var sets = []set{
 	{"compacted", 1, compaction, compact, compact},
 	{"compacted-idempotent", 1, compaction, compact, compact},
 	{"sequences", 1, nil, sequences, sequences},
+	{"transactions", 1, nil, transactions, transactions},
 	{tornTopic, 1, nil, plain, plain},
 	{"committed", 2, nil, commit, commit},
 	{"empty", 2, nil, func(*session, string) {}, func(*session, string) {}},
@@ -85,6 +86,28 @@ func mixed(topic string, partitions, n int) []*kgo.Record {
 func plain(s *session, topic string) {
 	s.t.Helper()
 	s.produce(mixed(topic, 1, 200), kgo.DisableIdempotentWrite())
+}
+
+// transactions commits and aborts, with the same transactional id on every broker, which has to know the last epoch from __transaction_state.
+func transactions(s *session, topic string) {
+	s.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.b.Addr), kgo.TransactionalID("takeover"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(3000), kgo.ProducerLinger(time.Millisecond), kgo.MaxBufferedRecords(200))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer cl.Close()
+	for _, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := cl.ProduceSync(s.ctx, mixed(topic, 1, 150)...).FirstErr(); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := cl.EndTransaction(s.ctx, end); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func fillDeleted(s *session, topic string) {

@@ -14,6 +14,9 @@ import (
 // settings make logs roll, compact and write their checkpoints within a test.
 var settings = []string{
 	"offsets.topic.num.partitions=3",
+	"transaction.state.log.num.partitions=2",
+	"transaction.state.log.replication.factor=1",
+	"transaction.state.log.min.isr=1",
 	"log.cleaner.backoff.ms=100",
 	"log.flush.start.offset.checkpoint.interval.ms=200",
 	"log.initial.task.delay.ms=100",
