@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"ottla/broker/config"
 	"ottla/coordinator/txn"
+	"ottla/zkmeta"
 )
 
 func txnConfig(s *config.Snapshot, log zerolog.Logger) txn.Config {
@@ -41,8 +43,22 @@ func (b *Broker) txnDeps() txn.Deps {
 			p, ok := b.cache.Load().Partition(topic, partition)
 			return p.Leader, ok
 		},
+		Deleted:     b.partitionDeleted,
 		SendMarkers: b.sendMarkers,
 	}
+}
+
+// partitionDeleted asks the metadata store whether a partition does not exist.
+func (b *Broker) partitionDeleted(ctx context.Context, topic string, partition int32) (bool, error) {
+	a, _, err := zkmeta.ReadTopic(ctx, b.Session(), topic)
+	if errors.Is(err, zkmeta.ErrNoNode) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, ok := a.Partitions[partition]
+	return !ok, nil
 }
 
 // sendMarkers has transaction markers written by a broker; this one is called directly.

@@ -49,8 +49,11 @@ type Deps struct {
 	Partitions func() int32
 	// NextProducerID returns an id that no producer has.
 	NextProducerID func(ctx context.Context) (int64, error)
-	// Leader returns the leader of a partition, -1 if it has none, and whether the partition exists. It does not wait.
-	Leader func(topic string, partition int32) (broker int32, exists bool)
+	// Leader returns the leader of a partition, -1 if it has none, and whether this broker has been told of the partition. It does not wait.
+	Leader func(topic string, partition int32) (broker int32, known bool)
+	// Deleted asks the metadata store whether a partition that this broker has not been told of does not exist: it may also be that the
+	// controller's news come after its word to lead a partition of __transaction_state.
+	Deleted func(ctx context.Context, topic string, partition int32) (bool, error)
 	// SendMarkers has markers written by a broker, which may be this one.
 	SendMarkers func(ctx context.Context, broker int32, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error)
 }

@@ -214,15 +214,38 @@ func TestDeletedTopicNeedsNoMarker(t *testing.T) {
 		r.want("add", r.add("a", pid, epoch, t0, t1), 0)
 		r.mu.Lock()
 		r.leaders[t0], r.leaders[t1] = -2, -1
+		r.deleted[t0] = true
 		r.mu.Unlock()
 		r.want("end", r.end("a", pid, epoch, true), 0)
 		r.wantState("a", "PrepareCommit")
 		r.mu.Lock()
-		r.leaders[t1] = -2
+		r.leaders[t1], r.deleted[t1] = -2, true
+		r.mu.Unlock()
+		time.Sleep(250 * time.Millisecond)
+		r.wantState("a", "CompleteCommit")
+		if ms := r.markers(); len(ms) != 0 {
+			t.Errorf("markers %+v", ms)
+		}
+	})
+}
+
+// A broker that has just started may be a coordinator before the controller has told it of the partitions: they are not deleted.
+func TestUnknownTopicGetsItsMarkerLater(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		pid, epoch := r.init("a")
+		r.want("add", r.add("a", pid, epoch, t0, t1), 0)
+		r.mu.Lock()
+		r.leaders[t0], r.leaders[t1] = -2, -2
+		r.mu.Unlock()
+		r.want("end", r.end("a", pid, epoch, true), 0)
+		time.Sleep(time.Second)
+		r.wantState("a", "PrepareCommit")
+		r.mu.Lock()
+		r.leaders[t0], r.leaders[t1] = 1, 2
 		r.mu.Unlock()
 		time.Sleep(150 * time.Millisecond)
 		r.wantState("a", "CompleteCommit")
-		if ms := r.markers(); len(ms) != 0 {
+		if ms := r.markers(); len(ms) != 2 {
 			t.Errorf("markers %+v", ms)
 		}
 	})

@@ -23,7 +23,8 @@ type rig struct {
 
 	mu      sync.Mutex
 	nextID  int64
-	leaders map[TopicPartition]int32 // 1 if not in it; -2: the topic is gone
+	leaders map[TopicPartition]int32 // 1 if not in it; -2: not known to this broker
+	deleted map[TopicPartition]bool
 	answer  func(broker int32, req *kmsg.WriteTxnMarkersRequest, tp TopicPartition) int16
 	written []marked
 }
@@ -41,7 +42,7 @@ type marked struct {
 
 func newRig(t *testing.T, log *logtest.Log, cfg Config) *rig {
 	cfg.Log = zerolog.Nop()
-	r := &rig{t: t, log: log, nextID: 1000, leaders: make(map[TopicPartition]int32)}
+	r := &rig{t: t, log: log, nextID: 1000, leaders: make(map[TopicPartition]int32), deleted: make(map[TopicPartition]bool)}
 	r.c = New(cfg, log, Deps{
 		Partitions: func() int32 { return 1 },
 		NextProducerID: func(context.Context) (int64, error) {
@@ -57,6 +58,11 @@ func newRig(t *testing.T, log *logtest.Log, cfg Config) *rig {
 				return b, b != -2
 			}
 			return 1, true
+		},
+		Deleted: func(_ context.Context, topic string, partition int32) (bool, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.deleted[TopicPartition{topic, partition}], nil
 		},
 		SendMarkers: r.send,
 	})

@@ -54,8 +54,9 @@ type queue struct{ errands []errand }
 
 // errand is a partition that a marker has to go to.
 type errand struct {
-	m  *markers
-	tp TopicPartition
+	m       *markers
+	tp      TopicPartition
+	unknown bool // this broker has not been told of the partition
 }
 
 func newSenders(deps *Deps, epoch func(int32) (int32, bool), done func(*markers), log zerolog.Logger) *senders {
@@ -68,7 +69,7 @@ func newSenders(deps *Deps, epoch func(int32) (int32, bool), done func(*markers)
 func (s *senders) send(m *markers) {
 	errands := make([]errand, 0, len(m.left))
 	for tp := range m.left {
-		errands = append(errands, errand{m, tp})
+		errands = append(errands, errand{m: m, tp: tp})
 	}
 	if len(errands) == 0 {
 		s.finished([]*markers{m})
@@ -95,10 +96,11 @@ func (s *senders) route(errands []errand) {
 			over = append(over, e.m)
 			continue
 		}
-		leader, exists := s.deps.Leader(e.tp.Topic, e.tp.Partition)
+		leader, known := s.deps.Leader(e.tp.Topic, e.tp.Partition)
 		switch {
-		case !exists: // deleted: there is nothing left to mark
-			over = s.deliveredLocked(over, e)
+		case !known:
+			e.unknown = true
+			later = append(later, e)
 		case leader < 0:
 			later = append(later, e)
 		default:
@@ -159,8 +161,38 @@ func (s *senders) later(errands []errand) {
 		errands := s.again
 		s.again, s.waiting = nil, false
 		s.mu.Unlock()
-		s.route(errands)
+		s.route(s.withoutDeleted(errands))
 	})
+}
+
+// withoutDeleted takes out the errands to partitions that do not exist: there is nothing to mark. That this broker does not know a
+// partition is not enough: a marker that is not written because of that leaves the transaction open for good.
+func (s *senders) withoutDeleted(errands []errand) (left []errand) {
+	deleted := make(map[TopicPartition]bool)
+	var over []*markers
+	for _, e := range errands {
+		if e.unknown {
+			e.unknown = false
+			gone, asked := deleted[e.tp]
+			if !asked {
+				var err error
+				if gone, err = s.deps.Deleted(s.ctx, e.tp.Topic, e.tp.Partition); err != nil && s.ctx.Err() == nil {
+					s.log.Debug().Err(err).Str("topic", e.tp.Topic).Int32("partition", e.tp.Partition).
+						Msg("a partition that waits for a transaction marker is unknown here, and whether it exists could not be read")
+				}
+				deleted[e.tp] = gone
+			}
+			if gone {
+				s.mu.Lock()
+				over = s.deliveredLocked(over, e)
+				s.mu.Unlock()
+				continue
+			}
+		}
+		left = append(left, e)
+	}
+	s.finished(over)
+	return left
 }
 
 // run sends what is queued for a broker, until nothing is.
