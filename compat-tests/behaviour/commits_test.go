@@ -228,7 +228,6 @@ func groupAdminCases() []scenario {
 			}
 			remove("not empty", m.group)
 			remove("unknown", e.slug("-none"))
-			remove("empty name", "")
 			remove("none")
 			e.do("leave", 2, leaveRequest(m.group, kmsg.LeaveGroupRequestMember{MemberID: m.id}))
 			remove("empty, and an unknown one", m.group, e.slug("-none"))
