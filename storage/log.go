@@ -210,7 +210,10 @@ func (l *Log) EndOffset() int64 { return l.end.offset.Load() }
 func (l *Log) HighWatermark() int64 { return l.hw.Load() }
 
 // LastStableOffset is the first offset that belongs to a transaction that is not over and replicated, at most the high watermark.
-func (l *Log) LastStableOffset() int64 { return min(l.firstUnstable.Load(), l.hw.Load()) }
+func (l *Log) LastStableOffset() int64 {
+	hw := l.hw.Load() // first: transactions below it are in firstUnstable already, later ones do not matter
+	return min(hw, l.firstUnstable.Load())
+}
 
 // DurableEndOffset is the log end offset that acknowledgements and the high watermark may count: EndOffset, unless
 // flush.messages is 1, when it is the offset up to which everything is on disk.
@@ -238,7 +241,6 @@ func (l *Log) SetHighWatermark(off int64) (hw int64) {
 	}
 	if l.firstHeld.Load() < hw {
 		l.mu.Lock()
-		l.producers.replicated(l.hw.Load())
 		l.noteUnstableLocked()
 		l.mu.Unlock()
 	}
@@ -255,10 +257,19 @@ func (l *Log) clampHighWatermark() {
 	}
 }
 
-// noteUnstableLocked publishes what the producer state says about the last stable offset.
+// noteUnstableLocked releases the transactions whose markers the high watermark has passed, and publishes what the producer state says
+// about the last stable offset. Of what is appended it is called before the new end is published, so that no high watermark can have
+// passed it unseen.
 func (l *Log) noteUnstableLocked() {
-	l.firstUnstable.Store(max(l.producers.firstUnstable(), l.start.Load()))
-	l.firstHeld.Store(l.producers.firstUnreplicated())
+	for {
+		hw := l.hw.Load()
+		l.producers.replicated(hw)
+		l.firstUnstable.Store(max(l.producers.firstUnstable(), l.start.Load()))
+		l.firstHeld.Store(l.producers.firstUnreplicated())
+		if l.hw.Load() <= hw { // otherwise SetHighWatermark may have looked at the firstHeld of before
+			return
+		}
+	}
 }
 
 // usable is nil if the log can be changed.

@@ -237,10 +237,10 @@ func (l *Log) writeLocked(records []byte, first, next, maxTimestamp int64, cfg *
 		}
 		at += int64(len(v))
 	}
-	l.end.publish(seg, at, next)
 	if unstable {
 		l.noteUnstableLocked()
 	}
+	l.end.publish(seg, at, next)
 	if next-l.durable.Load() >= cfg.FlushMessages {
 		l.dir().flusher.commit(l)
 	}

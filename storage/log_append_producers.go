@@ -140,9 +140,6 @@ func (l *Log) applyProducerLocked(seg *segment, v batch.View) error {
 		return nil
 	}
 	lso := l.producers.complete(done)
-	if done.lastOffset < l.hw.Load() {
-		l.producers.replicated(l.hw.Load())
-	}
 	if !done.aborted {
 		return nil
 	}

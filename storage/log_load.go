@@ -97,7 +97,6 @@ func loadLog(m *Manager, dir *logDir, tp TopicPartition, path string, o loadOpti
 		}
 	}
 	l.hw.Store(min(max(o.highWatermark, l.start.Load()), end))
-	l.producers.replicated(l.start.Load())
 	l.noteUnstableLocked()
 	return l, nil
 }

@@ -346,7 +346,6 @@ func (l *Log) advanceStartLocked(offset int64) error {
 	}
 	l.start.Store(offset)
 	l.dir().startChanged.Store(true)
-	l.producers.replicated(offset)
 	l.noteUnstableLocked()
 	if l.epochs.truncateFromStart(offset) {
 		return l.writeEpochsLocked()

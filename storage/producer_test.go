@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -204,7 +206,9 @@ func TestProducerStateSurvives(t *testing.T) {
 		}
 		history := map[int64]state{} // by log end
 		look := func() state {
-			l.SetHighWatermark(l.EndOffset())
+			if end := l.EndOffset(); l.HighWatermark() < end { // a leader sets it only when it moves
+				l.SetHighWatermark(end)
+			}
 			a, err := l.AbortedTransactions(0, l.EndOffset())
 			if err != nil {
 				rt.Fatal(err)
@@ -310,5 +314,58 @@ func TestTimestampOfBatchThatCannotBeOpened(t *testing.T) {
 		if err != nil || !ok || off != tt.offset {
 			t.Errorf("first offset at or after %d is %d, %v, %v; want %d", tt.ts, off, ok, err, tt.offset)
 		}
+	}
+}
+
+// A transaction is never below the last stable offset while it is open, whatever readers and high watermark do meanwhile, and holds
+// it no longer when its marker is replicated.
+func TestLastStableOffsetBesideAppends(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	var open atomic.Int64 // first offset of the open transaction, -1 none
+	open.Store(-1)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.SetHighWatermark(l.EndOffset())
+			}
+		}
+	})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			first := open.Load()
+			lso := l.LastStableOffset()
+			if first >= 0 && lso > first && open.Load() == first {
+				t.Errorf("last stable offset %d while the transaction from %d is open", lso, first)
+				return
+			}
+		}
+	})
+	for i := range int32(20_000) {
+		open.Store(l.EndOffset())
+		mustAppend(t, l, producerBatchOf(1, 0, i, 1, true))
+		open.Store(-1)
+		if _, err := l.AppendAsLeader(endTxn(1, 0, 1, batch.ControlCommit), AppendOptions{Origin: OriginTxnMarker}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if end := l.EndOffset(); l.HighWatermark() < end {
+		l.SetHighWatermark(end)
+	}
+	if lso, end := l.LastStableOffset(), l.EndOffset(); lso != end {
+		t.Errorf("last stable offset %d of a log without open transactions that ends at %d", lso, end)
 	}
 }
