@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"ottla/storage/vfs"
@@ -533,5 +535,25 @@ func TestManyPartitionsOpenFewFiles(t *testing.T) {
 	}
 	if n := fsys.open.Load(); n > 0 {
 		t.Errorf("%d files are still open", n)
+	}
+}
+
+// The index of a small log has no entry and so no file yet when it is dropped; that is no damage to be repaired.
+func TestIdleIndexWithoutEntriesIsNotMissing(t *testing.T) {
+	var said bytes.Buffer
+	e := newEnv(t, nil)
+	e.mod = func(c *ManagerConfig) { c.manual, c.Log = true, zerolog.New(&said).Level(zerolog.WarnLevel) }
+	e.open()
+	l := e.log("t", 0)
+	for i := range int64(2) {
+		mustAppend(t, l, plainBatch(1, 10, i))
+		e.m.closeIdle()
+		e.m.closeIdle()
+	}
+	if _, _, _, err := l.MaxTimestampOffset(); err != nil {
+		t.Fatal(err)
+	}
+	if said.Len() > 0 {
+		t.Errorf("said %s", &said)
 	}
 }

@@ -168,6 +168,13 @@ func (x *segmentIndex) write() error {
 	return x.writeLocked(false)
 }
 
+// writeAll is write before the index is dropped: files without entries are created, so that the next load does not miss them.
+func (x *segmentIndex) writeAll() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.writeLocked(true)
+}
+
 func (x *segmentIndex) writeLocked(create bool) error {
 	for _, idx := range []*sparseIndex{&x.offsets, &x.times} {
 		if create && idx.count == 0 && len(idx.tail) == 0 {

@@ -109,7 +109,7 @@ func (l *Log) closeIdle() error {
 		if x == nil {
 			continue
 		}
-		if err := x.write(); err != nil {
+		if err := x.writeAll(); err != nil {
 			return l.failed("write the index", err)
 		}
 		if i == len(segs)-1 {
