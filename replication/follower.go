@@ -102,9 +102,11 @@ func (f *fetcher) accept(s *fetchState, rp *kmsg.FetchResponseTopicPartition) er
 	return err
 }
 
-// appendFetched appends whole batches that begin at the log's end, and returns their size. A batch cut short at the end of an answer is fetched again.
+// appendFetched appends whole batches from the log's end on, and returns their size. Only an empty log's end may lie inside the first one.
+// A batch cut short at the end of an answer is fetched again.
 func appendFetched(p *Partition, l *storage.Log, records []byte) (whole int, err error) {
 	next := l.EndOffset()
+	empty := l.StartOffset() == next
 	for rest := records; len(rest) > 0; {
 		v, after, err := batch.Next(rest)
 		if errors.Is(err, batch.ErrTruncated) {
@@ -114,7 +116,7 @@ func appendFetched(p *Partition, l *storage.Log, records []byte) (whole int, err
 			return 0, fmt.Errorf("%s at offset %d: %w", p.tp, next, err)
 		}
 		// A compacted leader log has gaps: offsets rise, but need not follow each other.
-		if v.LastOffset() < next || whole == 0 && v.BaseOffset() < next {
+		if v.LastOffset() < next || whole == 0 && v.BaseOffset() < next && !empty {
 			return 0, fmt.Errorf("%s: leader sent offsets %d to %d, the log ends at %d", p.tp, v.BaseOffset(), v.LastOffset(), next)
 		}
 		next = v.NextOffset()
@@ -124,7 +126,7 @@ func appendFetched(p *Partition, l *storage.Log, records []byte) (whole int, err
 	if whole == 0 {
 		return 0, nil
 	}
-	_, err = l.AppendAsFollower(records[:whole])
+	_, err = l.AppendCopied(records[:whole])
 	return whole, err
 }
 

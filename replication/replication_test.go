@@ -125,29 +125,31 @@ func TestFollowerDropsAnEpochWithoutRecords(t *testing.T) {
 }
 
 func TestOutOfRangeFollowerStartsAnew(t *testing.T) {
-	c := newTestCluster(t, 2, func(c *Config) { c.LagTimeMax = 300 * time.Millisecond })
-	lc := storage.DefaultLogConfig()
-	lc.SegmentBytes = 200
-	c.logCfg.Store(&lc)
-	c.create("t", 1, 0, 1)
-	mustProduce(t, c.partition(0, "t", 0), "a")
-	c.isolate(1, true)
-	p := c.partition(0, "t", 0)
-	if _, err := p.AppendAsLeader(records("b"), 1, storage.OriginClient); err != nil { // a follower at the log end never lags
-		t.Fatal(err)
-	}
-	eventually(t, "isr shrunk", func() bool { return len(p.ISR()) == 1 })
-	for i := range 10 {
-		mustProduce(t, p, fmt.Sprint(i))
-	}
-	if _, err := c.manager(0).DeleteRecords(t.Context(), p.tp, 8); err != nil {
-		t.Fatal(err)
-	}
-	c.isolate(1, false)
-	eventually(t, "isr expanded", func() bool { return len(p.ISR()) == 2 })
-	eventually(t, "logs are equal", func() bool { return c.sameLogs("t", 0, 0, 1) })
-	if start := c.partition(1, "t", 0).Log().StartOffset(); start != 8 {
-		t.Errorf("follower's log starts at %d", start)
+	for start, where := range map[int64]string{8: "between batches", 9: "inside a batch"} {
+		t.Run(where, func(t *testing.T) {
+			c := newTestCluster(t, 2, func(c *Config) { c.LagTimeMax = 300 * time.Millisecond })
+			lc := storage.DefaultLogConfig()
+			lc.SegmentBytes = 250
+			c.logCfg.Store(&lc)
+			c.create("t", 1, 0, 1)
+			mustProduce(t, c.partition(0, "t", 0), "a")
+			c.isolate(1, true)
+			p := c.partition(0, "t", 0)
+			if _, err := p.AppendAsLeader(records("b"), 1, storage.OriginClient); err != nil { // a follower at the log end never lags
+				t.Fatal(err)
+			}
+			eventually(t, "isr shrunk", func() bool { return len(p.ISR()) == 1 })
+			for i := range 5 {
+				mustProduce(t, p, fmt.Sprint(i), "and", "more")
+			}
+			if _, err := c.manager(0).DeleteRecords(t.Context(), p.tp, start); err != nil {
+				t.Fatal(err)
+			}
+			c.isolate(1, false)
+			eventually(t, "isr expanded", func() bool { return len(p.ISR()) == 2 })
+			eventually(t, "logs are equal", func() bool { return c.sameLogs("t", 0, 0, 1) })
+			eventually(t, "logs begin together", func() bool { return c.partition(1, "t", 0).Log().StartOffset() == start })
+		})
 	}
 }
 

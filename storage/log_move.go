@@ -59,7 +59,9 @@ func (l *Log) copyChunkLocked(f *Log, buf *[]byte, last bool) (n int, err error)
 		*buf, err = readRange(r, *buf)
 		r.Release()
 		if err == nil {
-			n, err = f.appendMoved(*buf)
+			var info AppendInfo
+			info, err = f.AppendCopied(*buf)
+			n = info.Bytes
 		}
 	}
 	if err == nil {
@@ -79,15 +81,21 @@ func readRange(r *Range, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// appendMoved appends batches of the log to its copy. The first one may begin before an empty copy does: DeleteRecords may set the start inside a batch.
-func (l *Log) appendMoved(p []byte) (int, error) {
-	if v, _, err := batch.Next(p); err == nil && v.BaseOffset() < l.EndOffset() && l.EndOffset() == l.StartOffset() {
+// AppendCopied is AppendAsFollower for a log that may be empty because it begins anew where the log it copies does: the first batch may
+// begin before that, since DeleteRecords may set the start inside a batch.
+func (l *Log) AppendCopied(p []byte) (AppendInfo, error) {
+	if v, _, err := batch.Next(p); err == nil && l.beginsInside(v) {
 		if err := l.TruncateFullyTo(v.BaseOffset()); err != nil {
-			return 0, err
+			return AppendInfo{}, err
 		}
 	}
-	info, err := l.AppendAsFollower(p)
-	return info.Bytes, err
+	return l.AppendAsFollower(p)
+}
+
+// beginsInside says that the log is empty and would begin in the middle of a batch.
+func (l *Log) beginsInside(v batch.View) bool {
+	end := l.EndOffset()
+	return l.StartOffset() == end && v.BaseOffset() < end && end <= v.LastOffset()
 }
 
 // followStart takes over high watermark and log start.
