@@ -154,6 +154,8 @@ func (p *Partition) becomeLeader(next *role) (began bool, err error) {
 			return false, err
 		}
 	}
+	// In an epoch that was skipped another broker may have led, and followers may have truncated to its log: what they had is unknown then.
+	unbroken := old.leader && next.leaderEpoch <= old.leaderEpoch+1
 	now := p.m.now()
 	for _, id := range next.replicas {
 		if id == p.m.cfg.BrokerID {
@@ -165,7 +167,7 @@ func (p *Partition) becomeLeader(next *role) (began bool, err error) {
 		if slices.Contains(next.isr, id) {
 			f.lastCaughtUp = now
 		}
-		if known := old.follower(id); known != nil && old.leader {
+		if known := old.follower(id); known != nil && unbroken {
 			f.lastFetch, f.lastFetchLEO = f.lastCaughtUp, next.epochStart
 			p.mu.Lock()
 			f.leo, f.logStart, f.brokerEpoch = known.leo, known.logStart, known.brokerEpoch

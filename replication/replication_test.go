@@ -105,6 +105,33 @@ func TestTruncatesWhatTheNewLeaderLacks(t *testing.T) {
 	}
 }
 
+// Between two epochs of a leader there may have been another's that it was not told of, and a follower may have truncated to that leader's log.
+func TestLeaderForgetsFollowersOverASkippedEpoch(t *testing.T) {
+	c := newTestCluster(t, 3, nil)
+	c.create("t", 1, 0, 1, 2)
+	p := c.partition(0, "t", 0)
+	mustProduce(t, p, "committed")
+	c.isolate(2, true)
+	if _, err := p.AppendAsLeader(records("uncommitted"), 1, storage.OriginClient); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the leader knows that follower 1 has both", func() bool { return p.ReplicaStates()[0].LogEndOffset == 2 })
+	c.isolate(0, true)
+	c.isolate(2, false)
+	c.elect("t", 0, 2)
+	eventually(t, "follower 1 truncated", func() bool { return c.partition(1, "t", 0).Log().EndOffset() == 1 })
+	c.isolate(1, true)
+	c.isolate(2, true)
+	c.isolate(0, false)
+	c.elect("t", 0, 0, 0, 1)
+	if hw := p.HighWatermark(); hw != 1 {
+		t.Errorf("high watermark %d, follower 1 has records up to 1 only", hw)
+	}
+	c.isolate(1, false)
+	c.elect("t", 0, 0)
+	eventually(t, "both are committed", func() bool { return p.HighWatermark() == 2 && c.sameLogs("t", 0, 0, 1) })
+}
+
 // A leader that wrote nothing in its epoch leaves an entry at the end of its epoch cache that the next leader does not know.
 func TestFollowerDropsAnEpochWithoutRecords(t *testing.T) {
 	c := newTestCluster(t, 2, nil)
