@@ -19,6 +19,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		began := time.Now()
 		b.log.Info().Msg("broker stopping")
 		b.stopping.Store(true)
+		b.replication.Load().StopFollowing()
 		b.controlledShutdown(ctx)
 		b.drain(ctx)
 		b.stop()

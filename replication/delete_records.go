@@ -123,10 +123,3 @@ func (p *Partition) lowWatermark() (low int64, ok bool) {
 	}
 	return low, true
 }
-
-// MetadataChanged has deletions look again: a replica that is gone is not waited for.
-func (m *Manager) MetadataChanged() {
-	for _, p := range m.table.all() {
-		p.checkDeletes()
-	}
-}

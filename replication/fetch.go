@@ -244,8 +244,15 @@ func (pr *partitionRead) tryRead(limit int32, minOne bool) error {
 	r := p.role.Load()
 	pr.res.role = r
 	leaderOnly := req.ReplicaID >= 0 || req.Version < 11
-	l, err := p.readable(r, fp.CurrentLeaderEpoch, leaderOnly)
+	epoch := fp.CurrentLeaderEpoch
+	if req.ReplicaID < 0 && r.leader && epoch >= r.since && epoch < r.leaderEpoch {
+		epoch = r.leaderEpoch // it led then as it does now: nothing that a consumer has read can have changed
+	}
+	l, err := p.readable(r, epoch, leaderOnly)
 	if err != nil {
+		if req.movedAway(r, fp) {
+			return p.notLeading(r)
+		}
 		return err
 	}
 	if fp.TopicID != ([16]byte{}) && l.TopicID() != fp.TopicID {
@@ -338,6 +345,13 @@ func (pr *partitionRead) records(l *storage.Log, limit int32, minOne bool) error
 		}
 	}
 	return nil
+}
+
+// movedAway says that a consumer asks with the epoch of a former leader, this broker, and can be told the new one. It gets
+// NOT_LEADER_OR_FOLLOWER where Kafka says FENCED_LEADER_EPOCH: franz-go follows the hint with that error only (KIP-951), and else asks around for
+// as long as other brokers do not know better, a second at a time. The Java client and librdkafka take both alike.
+func (req *FetchRequest) movedAway(r *role, fp *FetchPartition) bool {
+	return req.ReplicaID < 0 && req.Version >= 16 && !r.leader && !r.offline && r.leaderID >= 0 && fp.CurrentLeaderEpoch >= 0 && fp.CurrentLeaderEpoch < r.leaderEpoch
 }
 
 func outOfRange(p *Partition, offset, start, end int64) error {

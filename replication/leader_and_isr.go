@@ -188,7 +188,7 @@ func (m *Manager) apply(d *decision, leading bool) {
 		if p.becomeFollower(next) {
 			d.changed = &LeaderChange{p.tp, false, s.LeaderEpoch}
 		}
-		if s.Leader >= 0 {
+		if s.Leader >= 0 && !m.stopping {
 			m.fetchers.add(p, s.Leader, s.LeaderEpoch)
 		}
 		m.logRole(p, next, "became follower")

@@ -29,6 +29,7 @@ type Manager struct {
 	stateMu         sync.Mutex
 	controllerEpoch atomic.Int32
 	frozen          atomic.Bool
+	stopping        bool // by StopFollowing; guarded by stateMu
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -86,6 +87,25 @@ func (m *Manager) FreezeISR(frozen bool) {
 	if m.frozen.Swap(frozen) && !frozen {
 		m.isr.kick()
 	}
+}
+
+// BrokerGone has everything that may wait for a replica of a broker which is not alive any more look again: the high watermark, which waits for
+// replicas that are about to join the ISR, and deletions.
+func (m *Manager) BrokerGone() {
+	for _, p := range m.table.all() {
+		if p.IsLeader() {
+			p.advance()
+			p.checkDeletes()
+		}
+	}
+}
+
+// StopFollowing is called before this broker asks the controller to take its leaderships away: where it becomes a follower from now on, it
+// fetches nothing. A follower that catches up and then stops would hold up the new leader's high watermark (ReplicaManager.makeFollowers).
+func (m *Manager) StopFollowing() {
+	m.stateMu.Lock() // behind a request under way
+	defer m.stateMu.Unlock()
+	m.stopping = true
 }
 
 // ResignAll ends leading and following of every partition until the next LeaderAndIsr, which is accepted whatever its leader epoch:

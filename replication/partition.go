@@ -144,9 +144,10 @@ func (p *Partition) becomeLeader(next *role) (began bool, err error) {
 	old := p.role.Load()
 	next.leader = true
 	next.epochStart = l.EndOffset()
-	next.tenure = old.tenure
+	next.tenure, next.since = old.tenure, old.since
 	if !old.leader {
 		next.tenure++
+		next.since = next.leaderEpoch
 	}
 	if next.leaderEpoch > old.leaderEpoch || !old.leader {
 		if err := l.AssignEpoch(next.leaderEpoch, next.epochStart); err != nil {

@@ -33,7 +33,7 @@ func TestFetchErrors(t *testing.T) {
 		{"by id", 0, nil, func(p *FetchPartition) { p.TopicID = id }, nil},
 		{"unknown topic", 0, nil, func(p *FetchPartition) { p.Topic = "none" }, kerr.UnknownTopicOrPartition},
 		{"another id", 0, nil, func(p *FetchPartition) { p.TopicID = [16]byte{1} }, kerr.InconsistentTopicID},
-		{"older epoch", 0, nil, func(p *FetchPartition) { p.CurrentLeaderEpoch = 0 }, kerr.FencedLeaderEpoch},
+		{"older epoch", 0, as(1, 17), func(p *FetchPartition) { p.CurrentLeaderEpoch = 0 }, kerr.FencedLeaderEpoch},
 		{"newer epoch", 0, nil, func(p *FetchPartition) { p.CurrentLeaderEpoch = 2 }, kerr.UnknownLeaderEpoch},
 		{"beyond the end", 0, nil, func(p *FetchPartition) { p.FetchOffset = 3 }, kerr.OffsetOutOfRange},
 		{"before the start", 0, nil, func(p *FetchPartition) { p.FetchOffset = -1 }, kerr.OffsetOutOfRange},
@@ -292,7 +292,7 @@ func TestDeleteRecordsWaitsForLiveReplicasOnly(t *testing.T) {
 	go func() { _, err := m.DeleteRecords(context.Background(), tp, 1); done <- err }()
 	eventually(t, "deletion waits", func() bool { p.waits.mu.Lock(); defer p.waits.mu.Unlock(); return len(p.waits.deletes) == 1 })
 	c.isolate(1, true)
-	m.MetadataChanged()
+	m.BrokerGone()
 	if err := <-done; err != nil {
 		t.Errorf("after the replica died: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 		return wire.Reply{}
 	case len(s.apps) > 0: // with acks=1 there is nothing to wait for but a synced log (flush.messages=1)
 		if w := a.Replication.WaitCommitted(s.apps, time.Duration(req.TimeoutMillis)*time.Millisecond); w != nil {
-			p := &pendingProduce{ProduceWait: w, resp: resp, at: s.at}
+			p := &pendingProduce{ProduceWait: w, api: a, listener: c.Conn.Listener(), resp: resp, at: s.at}
 			s.at = nil
 			return wire.Reply{Pending: p}
 		}
@@ -102,13 +103,28 @@ func (a *API) produce(c *wire.Call, s *produceScratch) wire.Reply {
 // pendingProduce is the second stage of a Produce with acks=-1.
 type pendingProduce struct {
 	*replication.ProduceWait
-	resp *kmsg.ProduceResponse
-	at   []*kmsg.ProduceResponseTopicPartition
+	api      *API
+	listener string // of the client's connection
+	resp     *kmsg.ProduceResponse
+	at       []*kmsg.ProduceResponseTopicPartition
 }
 
 func (p *pendingProduce) Finish() kmsg.Response {
+	var moved bool
 	for i, code := range p.Errors() {
 		p.at[i].ErrorCode = code
+		moved = moved || code == kerr.NotLeaderForPartition.Code
+	}
+	if !moved {
+		return p.resp
+	}
+	for i := range p.resp.Topics {
+		t := &p.resp.Topics[i]
+		for j := range t.Partitions {
+			if rp := &t.Partitions[j]; rp.ErrorCode == kerr.NotLeaderForPartition.Code {
+				p.api.newLeader(p.listener, p.resp, rp, t.Topic)
+			}
+		}
 	}
 	return p.resp
 }
@@ -244,29 +260,31 @@ func (a *API) produceError(c *wire.Call, resp *kmsg.ProduceResponse, p *kmsg.Pro
 	if (p.ErrorCode == kerr.CorruptMessage.Code || p.ErrorCode == kerr.InvalidTxnState.Code || p.ErrorCode == kerr.NotEnoughReplicas.Code) && errors.As(err, &ae) {
 		p.ErrorMessage = &ae.message
 	}
-	if p.ErrorCode == kerr.NotLeaderForPartition.Code && resp.Version >= 10 {
-		a.leaderHint(c, topic, p.Partition, func(leader, epoch int32) {
-			p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = leader, epoch
-		}, func(id int32, host string, port int32, rack *string) {
-			for _, b := range resp.Brokers {
-				if b.NodeID == id {
-					return
-				}
-			}
-			resp.Brokers = append(resp.Brokers, kmsg.ProduceResponseBroker{NodeID: id, Host: host, Port: port, Rack: rack})
-		})
+	if p.ErrorCode == kerr.NotLeaderForPartition.Code {
+		a.newLeader(c.Conn.Listener(), resp, p, topic)
 	}
 }
 
-// leaderHint reports the leader that this broker knows for a partition, and where it listens (KIP-951).
-func (a *API) leaderHint(c *wire.Call, topic string, partition int32, leader func(id, epoch int32), node func(id int32, host string, port int32, rack *string)) {
-	s := a.Cache.Load()
-	p, ok := s.Partition(topic, partition)
-	if !ok || p.Leader < 0 {
+// newLeader tells a producer which leader this broker knows for a partition, and where that one listens (KIP-951, KafkaApis.getCurrentLeader).
+// The replica here hears of a new leader first, the metadata cache knows partitions without one.
+func (a *API) newLeader(listener string, resp *kmsg.ProduceResponse, p *kmsg.ProduceResponseTopicPartition, topic string) {
+	if resp.Version < 10 {
 		return
 	}
-	leader(p.Leader, p.LeaderEpoch)
-	if e, ok := s.Endpoint(p.Leader, c.Conn.Listener()); ok {
-		node(p.Leader, e.Host, e.Port, s.Brokers[p.Leader].Rack)
+	s := a.Cache.Load()
+	leader, epoch := int32(-1), int32(-1)
+	if replica := a.Replication.Partition(topic, p.Partition); replica != nil {
+		leader, epoch = replica.Leader()
+	} else if known, ok := s.Partition(topic, p.Partition); ok {
+		leader, epoch = known.Leader, known.LeaderEpoch
 	}
+	if leader < 0 {
+		return
+	}
+	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = leader, epoch
+	e, ok := s.Endpoint(leader, listener)
+	if !ok || slices.ContainsFunc(resp.Brokers, func(b kmsg.ProduceResponseBroker) bool { return b.NodeID == leader }) {
+		return
+	}
+	resp.Brokers = append(resp.Brokers, kmsg.ProduceResponseBroker{NodeID: leader, Host: e.Host, Port: e.Port, Rack: s.Brokers[leader].Rack})
 }

@@ -18,10 +18,13 @@ func updateMetadata(a *API, _ *wire.Call, req *kmsg.UpdateMetadataRequest, resp 
 		resp.ErrorCode = a.code(err)
 		return nil
 	}
-	if deleted := a.Cache.Update(req); len(deleted) > 0 {
+	deleted, brokerGone := a.Cache.Update(req)
+	if len(deleted) > 0 {
 		a.Topics.Forget(deleted)
 		a.Groups.OnTopicsDeleted(deleted)
 	}
-	a.Replication.MetadataChanged()
+	if brokerGone {
+		a.Replication.BrokerGone()
+	}
 	return nil
 }

@@ -125,8 +125,9 @@ func (c *Cache) publish(s *Snapshot) {
 }
 
 // Update merges an UpdateMetadata request of any version: the live brokers replace the known ones, the partitions are a delta.
-// It returns the topics that the request removed, because they are being deleted. req is not kept, but its strings and slices are.
-func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []string) {
+// It returns the topics that the request removed, because they are being deleted, and whether a known broker is not alive any more.
+// req is not kept, but its strings and slices are.
+func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []string, brokerGone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.Load()
@@ -143,8 +144,11 @@ func (c *Cache) Update(req *kmsg.UpdateMetadataRequest) (deleted []string) {
 			deleted = append(deleted, states[i].Topic)
 		}
 	}
+	for id := range old.Brokers {
+		brokerGone = brokerGone || next.Brokers[id] == nil
+	}
 	c.publish(next)
-	return deleted
+	return deleted, brokerGone
 }
 
 // merge applies one topic's partitions and says whether the topic is gone.

@@ -45,16 +45,16 @@ func TestUpdateMergesPartitionsAndReplacesBrokers(t *testing.T) {
 func TestDeletedTopicIsForgotten(t *testing.T) {
 	c := New()
 	c.Update(update(state("a", 1, 1, 1)))
-	if d := c.Update(update(state("a", 1, LeaderDuringDelete))); len(d) != 0 {
+	if d, _ := c.Update(update(state("a", 1, LeaderDuringDelete))); len(d) != 0 {
 		t.Errorf("deleted %v with a partition left", d)
 	}
-	if d := c.Update(update(state("a", 1, LeaderDuringDelete, LeaderDuringDelete))); len(d) != 1 || d[0] != "a" {
+	if d, _ := c.Update(update(state("a", 1, LeaderDuringDelete, LeaderDuringDelete))); len(d) != 1 || d[0] != "a" {
 		t.Errorf("deleted %v, want [a]", d)
 	}
 	if s := c.Load(); s.Topics["a"] != nil || s.IDs[[16]byte{1}] != nil {
 		t.Error("a is still there")
 	}
-	if d := c.Update(update(state("a", 1, LeaderDuringDelete))); len(d) != 0 {
+	if d, _ := c.Update(update(state("a", 1, LeaderDuringDelete))); len(d) != 0 {
 		t.Errorf("deleted %v twice", d)
 	}
 }
@@ -116,4 +116,20 @@ func TestWaitSeesTheChange(t *testing.T) {
 			t.Error("no error after the context ended")
 		}
 	})
+}
+
+func TestUpdateTellsThatABrokerIsGone(t *testing.T) {
+	c := New()
+	for _, tt := range []struct {
+		alive []int32
+		want  bool
+	}{{[]int32{1, 2}, false}, {[]int32{1, 2, 3}, false}, {[]int32{1, 3}, true}, {[]int32{1, 3}, false}, {[]int32{1, 2}, true}} {
+		req := update()
+		for _, id := range tt.alive {
+			req.LiveBrokers = append(req.LiveBrokers, kmsg.UpdateMetadataRequestLiveBroker{ID: id})
+		}
+		if _, gone := c.Update(req); gone != tt.want {
+			t.Errorf("brokers %v: gone %v, want %v", tt.alive, gone, tt.want)
+		}
+	}
 }
