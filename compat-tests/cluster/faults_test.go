@@ -171,22 +171,31 @@ func (f *faults) must(err error) {
 
 func createTopic(t *testing.T, c *harness.Cluster) {
 	t.Helper()
+	createTopics(t, c, faultTopic)
+}
+
+func createTopics(t *testing.T, c *harness.Cluster, topics ...string) {
+	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
-	rt := kmsg.NewCreateTopicsRequestTopic()
-	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = faultTopic, faultPartitions, 3
-	req.Topics = append(req.Topics, rt)
+	for _, topic := range topics {
+		rt := kmsg.NewCreateTopicsRequestTopic()
+		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, faultPartitions, 3
+		req.Topics = append(req.Topics, rt)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, cl)
-	if err == nil && resp.Topics[0].ErrorCode != 0 {
-		err = fmt.Errorf("error code %d", resp.Topics[0].ErrorCode)
-	}
 	if err != nil {
-		t.Fatalf("create topic %s: %v", faultTopic, err)
+		t.Fatalf("create topics: %v", err)
+	}
+	for _, rt := range resp.Topics {
+		if rt.ErrorCode != 0 {
+			t.Fatalf("create topic %s: error code %d", rt.Topic, rt.ErrorCode)
+		}
 	}
 }

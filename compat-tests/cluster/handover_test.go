@@ -78,6 +78,7 @@ type reader struct {
 	next  int64 // offset
 	last  time.Time
 	stall time.Duration
+	err   error // the first that the client reports
 
 	stop func()
 }
@@ -97,7 +98,13 @@ func startReader(t *testing.T, seeds []string, topic string) *reader {
 	wg.Go(func() {
 		defer cl.Close()
 		for ctx.Err() == nil {
-			cl.PollFetches(ctx).EachRecord(r.read)
+			fs := cl.PollFetches(ctx)
+			fs.EachRecord(r.read)
+			fs.EachError(func(_ string, _ int32, err error) {
+				if ctx.Err() == nil {
+					r.fail(err)
+				}
+			})
 		}
 	})
 	r.stop = func() {
@@ -113,6 +120,20 @@ func (r *reader) read(rec *kgo.Record) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.next, r.stall, r.last = rec.Offset+1, max(r.stall, now.Sub(r.last)), now
+}
+
+func (r *reader) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *reader) firstError() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
 // await waits until what the writer has written by now was read.
