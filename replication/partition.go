@@ -144,10 +144,15 @@ func (p *Partition) becomeLeader(next *role) (began bool, err error) {
 	old := p.role.Load()
 	next.leader = true
 	next.epochStart = l.EndOffset()
-	next.tenure, next.since = old.tenure, old.since
+	// In an epoch that was skipped another broker may have led, and followers may have truncated to its log: what they had is unknown then,
+	// and consumers with such an epoch are fenced.
+	unbroken := old.leader && next.leaderEpoch <= old.leaderEpoch+1
+	next.tenure, next.since = old.tenure, next.leaderEpoch
 	if !old.leader {
 		next.tenure++
-		next.since = next.leaderEpoch
+	}
+	if unbroken {
+		next.since = old.since
 	}
 	if next.leaderEpoch > old.leaderEpoch || !old.leader {
 		if err := l.AssignEpoch(next.leaderEpoch, next.epochStart); err != nil {
@@ -155,8 +160,6 @@ func (p *Partition) becomeLeader(next *role) (began bool, err error) {
 			return false, err
 		}
 	}
-	// In an epoch that was skipped another broker may have led, and followers may have truncated to its log: what they had is unknown then.
-	unbroken := old.leader && next.leaderEpoch <= old.leaderEpoch+1
 	now := p.m.now()
 	for _, id := range next.replicas {
 		if id == p.m.cfg.BrokerID {

@@ -127,6 +127,11 @@ func TestLeaderForgetsFollowersOverASkippedEpoch(t *testing.T) {
 	if hw := p.HighWatermark(); hw != 1 {
 		t.Errorf("high watermark %d, follower 1 has records up to 1 only", hw)
 	}
+	fp := consumer(0)
+	fp.CurrentLeaderEpoch = 1
+	if r := fetchOne(t, c.manager(0), nil, fp); !errors.Is(r.Err, kerr.FencedLeaderEpoch) {
+		t.Errorf("a consumer of the other leader: %v", r.Err)
+	}
 	c.isolate(1, false)
 	c.elect("t", 0, 0)
 	eventually(t, "both are committed", func() bool { return p.HighWatermark() == 2 && c.sameLogs("t", 0, 0, 1) })

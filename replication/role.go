@@ -23,7 +23,7 @@ type role struct {
 	// tenure counts the times that this broker began to lead the partition. Unlike the epoch it stays the same when a leader is confirmed
 	// with a higher epoch, so what waits for the high watermark goes on waiting: nothing was truncated in between.
 	tenure     int64
-	since      int32 // leaders: the leader epoch in which the tenure began
+	since      int32 // leaders: the first leader epoch from which on no other broker can have led
 	replicas   []int32
 	adding     []int32
 	removing   []int32
