@@ -25,7 +25,7 @@ SEEDS ?= 10000
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench compat compat-kafka test-kafka test-recordings crash eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ build: ## build bin/ottla: static, with version and commit
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ottla ./cmd/ottla
 
 tools: # the programs of the tests
-	@cd compat-tests && CGO_ENABLED=0 go build -o ../bin/ ./cmd/testout ./cmd/compat ./kbench
+	@cd compat-tests && CGO_ENABLED=0 go build -o ../bin/ ./cmd/testout ./cmd/compat ./cmd/benchcheck ./kbench
 
 run: build ## start a standalone broker on 127.0.0.1:$(PORT), data in $(DATA)
 	@echo "a broker on 127.0.0.1:$(PORT), its data in $(abspath $(DATA)); Ctrl-C stops it. In another terminal:"
@@ -69,6 +69,12 @@ crash: ## the log store on a disk that crashes, SEEDS random workloads
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+bench-check: tools ## counted costs (allocations, bytes, system calls) against compat-tests/results/bench-baseline.txt
+	@bin/benchcheck -baseline compat-tests/results/bench-baseline.txt -counts "$${TEST_COUNTS:-}"
+
+bench-baseline: tools ## make the costs of this commit what bench-check compares with
+	@bin/benchcheck -baseline compat-tests/results/bench-baseline.txt -write
 
 compat: tools ## all checks with real clients against Ottla, or against BOOTSTRAP=host:port; writes docs/compatibility.md
 	@.ci/deps

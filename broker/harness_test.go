@@ -22,7 +22,7 @@ import (
 // running is a broker in this process, on a free port of loopback.
 type running struct {
 	*broker.Broker
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	addr string
 	logs *output
@@ -47,7 +47,7 @@ func (o *output) String() string {
 }
 
 // start runs a broker on dir, which may hold the data of an earlier one.
-func start(t *testing.T, dir string, sets ...string) *running {
+func start(t testing.TB, dir string, sets ...string) *running {
 	t.Helper()
 	r, err := try(t, t.Context(), dir, sets...)
 	if err != nil {
@@ -57,18 +57,18 @@ func start(t *testing.T, dir string, sets ...string) *running {
 }
 
 // try is start for a broker that may not come up.
-func try(t *testing.T, ctx context.Context, dir string, sets ...string) (*running, error) {
+func try(t testing.TB, ctx context.Context, dir string, sets ...string) (*running, error) {
 	t.Helper()
 	return tryLogging(t, ctx, &output{}, dir, sets...)
 }
 
-func tryLogging(t *testing.T, ctx context.Context, logs *output, dir string, sets ...string) (*running, error) {
+func tryLogging(t testing.TB, ctx context.Context, logs *output, dir string, sets ...string) (*running, error) {
 	t.Helper()
 	return tryOn(t, ctx, nil, logs, dir, sets...)
 }
 
 // tryOn is tryLogging with the logs on a filesystem of the test's own.
-func tryOn(t *testing.T, ctx context.Context, fsys vfs.FS, logs *output, dir string, sets ...string) (*running, error) {
+func tryOn(t testing.TB, ctx context.Context, fsys vfs.FS, logs *output, dir string, sets ...string) (*running, error) {
 	t.Helper()
 	sets = append([]string{
 		"log.dirs=" + filepath.Join(dir, "data"), "listeners=PLAINTEXT://127.0.0.1:0", "group.initial.rebalance.delay.ms=0",
@@ -120,7 +120,7 @@ func (r *running) create(topic string, partitions int32, configs map[string]*str
 	}
 }
 
-func produce(t *testing.T, c *kgo.Client, topic string, from, to int) {
+func produce(t testing.TB, c *kgo.Client, topic string, from, to int) {
 	t.Helper()
 	var records []*kgo.Record
 	for i := from; i < to; i++ {
@@ -132,7 +132,7 @@ func produce(t *testing.T, c *kgo.Client, topic string, from, to int) {
 }
 
 // consume polls until n records have come.
-func consume(t *testing.T, c *kgo.Client, n int) []*kgo.Record {
+func consume(t testing.TB, c *kgo.Client, n int) []*kgo.Record {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
@@ -148,7 +148,7 @@ func consume(t *testing.T, c *kgo.Client, n int) []*kgo.Record {
 }
 
 // wantRecords reads a topic from its start and wants k0=v0 to k(n-1)=v(n-1), each once.
-func wantRecords(t *testing.T, r *running, topic string, n int) {
+func wantRecords(t testing.TB, r *running, topic string, n int) {
 	t.Helper()
 	seen := make(map[string]string)
 	for _, rec := range consume(t, r.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), n) {
@@ -165,7 +165,7 @@ func wantRecords(t *testing.T, r *running, topic string, n int) {
 }
 
 // eventually waits for a condition that comes about by itself; it returns nil when it holds.
-func eventually(t *testing.T, what string, holds func() error) {
+func eventually(t testing.TB, what string, holds func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
 		err := holds()

@@ -18,10 +18,10 @@ import (
 // rawConn speaks the protocol without a client library's retries and background requests.
 type rawConn struct {
 	net.Conn
-	t *testing.T
+	t testing.TB
 }
 
-func dial(t *testing.T, addr string) *rawConn {
+func dial(t testing.TB, addr string) *rawConn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -67,7 +67,7 @@ func metadataRequest() *kmsg.MetadataRequest {
 }
 
 // metadata asks for the brokers.
-func metadata(t *testing.T, c *rawConn) *kmsg.MetadataResponse {
+func metadata(t testing.TB, c *rawConn) *kmsg.MetadataResponse {
 	t.Helper()
 	req := metadataRequest()
 	c.send(req)
@@ -76,7 +76,7 @@ func metadata(t *testing.T, c *rawConn) *kmsg.MetadataResponse {
 	return resp.(*kmsg.MetadataResponse)
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func fetchAll(name string, offset int64) *kmsg.FetchRequest {
 }
 
 // produceBig writes n records of 900 kB.
-func produceBig(t *testing.T, b *running, topic string, n int) {
+func produceBig(t testing.TB, b *running, topic string, n int) {
 	t.Helper()
 	c := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
 	value := make([]byte, 900_000)
