@@ -22,6 +22,16 @@ func clusterScenarios(nodes int, long bool) []scenario {
 		{"replicated, acks all, lz4, idempotent", "produce -codec lz4 -idempotent" + topic + times},
 		{"replicated, acks all, one record per request, 1000/s", "produce -batch-records 1 -record-size 100 -rate 1000 -procs 2" + topic + times},
 		{"replicated, acks all, one record per request, full speed", "smallbatch" + topic + times},
+		{"500 partitions on the cluster", "partitions -partitions 500"},
+	}
+}
+
+// clusterWarmup is for clusters what warmup is for single brokers.
+func clusterWarmup(nodes int) []scenario {
+	topic := fmt.Sprintf(" -replicas %d -partitions 12 -conns 3 -acks -1 -warmup 0s ", nodes)
+	return []scenario{
+		{"warm-produce", "produce -duration 5s" + topic},
+		{"warm-small", "smallbatch -duration 2s" + topic},
 	}
 }
 
