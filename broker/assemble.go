@@ -124,12 +124,13 @@ func (b *Broker) assemble(clusterID string) {
 	})
 	b.api = &api.API{
 		Log: b.part("api"), Standalone: standalone(s), BrokerID: b.id, ClusterID: clusterID, Config: b.cfg, Cache: b.cache, Logs: b.logs, Topics: b.topics,
-		Session: b.Session, BrokerEpoch: b.epoch.Load, Levels: b.opts.Levels,
+		Session: b.Session, BrokerEpoch: b.epoch.Load, LostEpoch: b.lost.Load, Levels: b.opts.Levels,
 		ProducerIDs: &api.ProducerIDs{Allocate: b.allocateProducerIDs}, ClassicGroupsOnly: !consumerProtocol(s),
 	}
 	r := replication.New(replicationConfig(s, b.id, b.part("replication")), replication.Deps{
 		Logs: b.logs, BrokerEpoch: b.epoch.Load, Metadata: metadataView{b.cache, inter},
 		AlterPartition: b.alterPartition, Dial: b.peers.dial, OnLeadership: b.leadershipChanged,
+		OnIsolated: b.onIsolated(s),
 	})
 	b.replication.Store(r)
 	b.groups = group.New(groupConfig(s, b.part("group")), &coordinatorLog{offsetsTopic, r}, group.Deps{
@@ -176,6 +177,7 @@ func replicationConfig(s *config.Snapshot, id int32, log zerolog.Logger) replica
 	return replication.Config{
 		BrokerID: id, Log: log,
 		LagTimeMax:             millis(config.Get(s, config.ReplicaLagTimeMaxMs)),
+		Patience:               millis(config.Get(s, config.ZookeeperSessionTimeoutMs)),
 		FetchMaxBytes:          config.Get(s, config.FetchMaxBytes),
 		SessionSlots:           int(config.Get(s, config.MaxIncrementalFetchSessionCacheSlots)),
 		Rack:                   config.Get(s, config.BrokerRack),

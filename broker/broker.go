@@ -47,7 +47,8 @@ type Broker struct {
 	opts  Options
 	cfg   *config.Dynamic
 	id    int32
-	epoch atomic.Int64 // of the present registration, -1 before
+	epoch atomic.Int64 // of the present registration, -1 before; above it once it is lost
+	lost  atomic.Int64 // epoch when the last registration was lost, 0 if none was
 
 	store   zkmeta.Store
 	session atomic.Pointer[sessionBox]
@@ -70,9 +71,11 @@ type Broker struct {
 	ctx         context.Context // of the goroutines in wg, and of what they ask of the metadata store
 	stop        context.CancelFunc
 	wg          sync.WaitGroup
-	dirFailures chan dirFailure // log directories that went offline, each once
-	failed      chan error      // a reason to stop, from inside
-	stopping    atomic.Bool     // Stop was called
+	dirFailures chan dirFailure          // log directories that went offline, each once
+	failed      chan error               // a reason to stop, from inside
+	stopping    atomic.Bool              // Stop was called
+	isolated    atomic.Bool              // the session was given up because no follower was heard
+	given       []storage.TopicPartition // what this broker led then
 	stopped     sync.Once
 }
 

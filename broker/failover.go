@@ -144,13 +144,13 @@ func (b *Broker) watchRegistration(ctx context.Context, s zkmeta.Session) <-chan
 // meanwhile comes with LeaderAndIsr.
 func (b *Broker) reenter(ctx context.Context, s zkmeta.Session) {
 	for ctx.Err() == nil && !b.stopping.Load() {
-		_, exists, err := s.Exists(ctx, zkmeta.Broker(b.id), nil)
-		if err == nil && exists || errors.Is(err, zkmeta.ErrSessionExpired) {
+		stat, exists, err := s.Exists(ctx, zkmeta.Broker(b.id), nil)
+		if err == nil && exists && stat.EphemeralOwner == s.ID() || errors.Is(err, zkmeta.ErrSessionExpired) {
 			return
 		}
 		if err == nil {
-			b.log.Warn().Msg("this broker's registration was removed; registering again")
-			b.replication.Load().ResignAll()
+			b.log.Warn().Bool("taken", exists).Msg("this broker's registration was removed; registering again")
+			b.lose()
 			if err = b.register(ctx); err == nil {
 				return
 			}

@@ -2,9 +2,14 @@ package broker_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/zkmeta"
 )
@@ -119,6 +124,57 @@ func TestDeadControllerIsReplacedAtOnce(t *testing.T) {
 		if err == nil && c.BrokerID != b.ID() {
 			err = errors.New("it is still the dead one")
 		}
+		return err
+	})
+}
+
+// TestFormerRegistration has another session take the registration, so that the broker cannot come back. What a controller
+// sent before is refused, and clients are sent away.
+func TestFormerRegistration(t *testing.T) {
+	t.Parallel()
+	chroot := newTree(t)
+	b := start(t, t.TempDir(), beside(zooKeeper.Addr, chroot, 1)...)
+	s := look(t, chroot)
+	data, before, err := s.Get(t.Context(), zkmeta.Broker(1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "metadata from the controller", func() error {
+		if len(metadata(t, dial(t, b.addr)).Brokers) == 0 {
+			return errors.New("no brokers yet")
+		}
+		return nil
+	})
+	_, err = s.Multi(t.Context(), zkmeta.DeleteOp(zkmeta.Broker(1), zkmeta.AnyVersion), zkmeta.CreateOp(zkmeta.Broker(1), data, zkmeta.Ephemeral, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := kmsg.NewPtrLeaderAndISRRequest()
+	late.Version, late.ControllerEpoch, late.BrokerEpoch, late.ControllerID = 7, 1, before.Czxid, 2
+	eventually(t, "an old decision to be refused", func() error {
+		c := dial(t, b.addr)
+		defer c.Close()
+		c.send(late)
+		resp := late.ResponseKind().(*kmsg.LeaderAndISRResponse)
+		c.receive(resp)
+		if resp.ErrorCode != kerr.StaleBrokerEpoch.Code {
+			return fmt.Errorf("error code %d", resp.ErrorCode)
+		}
+		return nil
+	})
+	c := dial(t, b.addr)
+	c.send(metadataRequest())
+	if n, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("metadata of a broker out of the cluster: %d bytes, %v", n, err)
+	}
+	if err := s.Delete(t.Context(), zkmeta.Broker(1), zkmeta.AnyVersion); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "metadata again", func() error {
+		c := dial(t, b.addr)
+		defer c.Close()
+		c.send(metadataRequest())
+		_, err := c.Read(make([]byte, 1))
 		return err
 	})
 }

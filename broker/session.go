@@ -186,10 +186,12 @@ func (b *Broker) info() zkmeta.BrokerInfo {
 	return info
 }
 
-// sessionState freezes the ISR while the ensemble is silent: the session may have expired there, and another broker lead.
+// sessionState freezes the ISR while the ensemble is silent: the session may have expired there, and another broker lead. A connection is lost,
+// at the latest, when nothing was heard for two thirds of the session timeout, and so before the session can end.
 func (b *Broker) sessionState(_ int64, state ensemble.State) {
 	if r := b.replication.Load(); r != nil {
 		r.FreezeISR(state == ensemble.Silent)
+		r.Unsure(state != ensemble.Connected)
 	}
 }
 
@@ -207,7 +209,7 @@ func (b *Broker) followSession(ctx context.Context) {
 		}
 		b.log.Warn().Hex("session", sessionBytes(session)).Msg("metadata session expired; opening a new one")
 		b.controller.Resign()
-		b.replication.Load().ResignAll() // what the controller decided since is not known here
+		b.lose()
 		for {
 			err := b.renew(ctx)
 			if err == nil || ctx.Err() != nil {
@@ -222,6 +224,13 @@ func (b *Broker) followSession(ctx context.Context) {
 	}
 }
 
+// lose ends everything that rested on the registration, which is gone. What the controller decided since is not known here, and what it has sent to
+// the former registration, and is still on its way, is refused: a leadership in it may be another's by now.
+func (b *Broker) lose() {
+	b.lost.Store(b.epoch.Add(1)) // below that of any later registration: removing the former one was a transaction, too
+	b.replication.Load().ResignAll()
+}
+
 // renewPause is the wait before a request to the metadata store that failed is made again.
 const renewPause = time.Second
 
@@ -232,9 +241,15 @@ func (b *Broker) renew(ctx context.Context) error {
 		return err
 	}
 	b.session.Store(&sessionBox{session})
+	if b.isolated.Load() {
+		if err := b.returnWhenReplaced(ctx, session); err != nil {
+			return err
+		}
+	}
 	if err := b.register(ctx); err != nil {
 		return err
 	}
+	b.isolated.Store(false)
 	b.controller.Start(session)
 	b.watchConfigs(ctx, session)
 	b.reloadConfigs(ctx)

@@ -37,6 +37,9 @@ type Config struct {
 	FetchVersion int16
 	// AlterPartitionRetry is the pause before an ISR change that failed is sent again. 50 ms, as Kafka's AlterPartitionManager.
 	AlterPartitionRetry time.Duration
+	// Patience is how long the controller may take to accept a smaller ISR before a leader that hears none of its followers counts as
+	// isolated: zookeeper.session.timeout.ms, 18 s.
+	Patience time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -57,6 +60,7 @@ func (c Config) withDefaults() Config {
 	c.FetchTimeout = orDefault(c.FetchTimeout, 30*time.Second)
 	c.FetchVersion = orDefault(c.FetchVersion, 17)
 	c.AlterPartitionRetry = orDefault(c.AlterPartitionRetry, 50*time.Millisecond)
+	c.Patience = orDefault(c.Patience, 18*time.Second)
 	return c
 }
 
@@ -92,6 +96,9 @@ type Deps struct {
 	Dial func(ctx context.Context, broker int32) (*wire.Client, error)
 	// OnLeadership is called after each LeaderAndIsr or StopReplica with what changed, in the order of the requests.
 	OnLeadership func(changes []LeaderChange)
+	// OnIsolated is called when this broker leads and hears none of those that follow it (isolation.go); it is to have the leaderships taken over,
+	// and is called again and again until ResignAll. Nil: leaders stay.
+	OnIsolated func()
 }
 
 // LeaderChange says that this broker began (Leader) or ceased to lead a partition.

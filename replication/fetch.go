@@ -125,6 +125,9 @@ func (m *Manager) Fetch(ctx context.Context, req *FetchRequest) []FetchResult {
 		maxBytes = m.cfg.FetchMaxBytes
 	}
 	minBytes := int64(min(req.MinBytes, maxBytes))
+	if req.ReplicaID >= 0 && m.deps.Metadata.Alive(req.ReplicaID) {
+		m.heard.note(req.ReplicaID, m.now())
+	}
 
 	read := m.readAll(req, res, maxBytes, true)
 	if read.now || read.bytes >= minBytes || req.MaxWait <= 0 || len(res) == 0 {

@@ -33,6 +33,7 @@ type testCluster struct {
 	mu      sync.Mutex
 	brokers map[int32]*testBroker
 	dead    map[int32]bool
+	deaf    map[int32]bool // refuse connections, and yet live
 	ids     map[[16]byte]string
 	parts   map[storage.TopicPartition]*testPartition
 	epoch   int32
@@ -56,11 +57,13 @@ type testBroker struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]int32 // from which broker
 	changes []LeaderChange
+
+	onIsolated func() // set before start
 }
 
 func newTestCluster(t testing.TB, brokers int, cfg func(*Config)) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, cfg: cfg, brokers: map[int32]*testBroker{}, dead: map[int32]bool{}, ids: map[[16]byte]string{},
+	c := &testCluster{t: t, cfg: cfg, brokers: map[int32]*testBroker{}, dead: map[int32]bool{}, deaf: map[int32]bool{}, ids: map[[16]byte]string{},
 		parts: map[storage.TopicPartition]*testPartition{}, epoch: 1}
 	lc := storage.DefaultLogConfig()
 	c.logCfg.Store(&lc)
@@ -104,6 +107,7 @@ func (b *testBroker) start() {
 			return wire.Dial(ctx, wire.ClientConfig{Addr: "test", ClientID: fmt.Sprintf("broker-%d-fetcher-0", b.id), Log: zerolog.Nop(),
 				DialFunc: func(context.Context, string, string) (net.Conn, error) { return b.c.connect(b.id, to) }})
 		},
+		OnIsolated: b.onIsolated,
 		OnLeadership: func(cs []LeaderChange) {
 			b.mu.Lock()
 			b.changes = append(b.changes, cs...)
@@ -167,7 +171,7 @@ func (v view) Endpoint(broker int32) (string, int32, string, bool) {
 
 func (c *testCluster) connect(from, to int32) (net.Conn, error) {
 	c.mu.Lock()
-	b, dead := c.brokers[to], c.dead[to] || c.dead[from]
+	b, dead := c.brokers[to], c.dead[to] || c.dead[from] || c.deaf[to]
 	c.mu.Unlock()
 	if b == nil || dead {
 		return nil, errors.New("connection refused")
@@ -181,6 +185,19 @@ func (c *testCluster) connect(from, to int32) (net.Conn, error) {
 	b.conns[server] = from
 	go b.serve(server, b.m)
 	return client, nil
+}
+
+// deafen cuts a broker off from those that fetch from it, without anybody being seen as dead.
+func (c *testCluster) deafen(id int32) {
+	c.mu.Lock()
+	c.deaf[id] = true
+	b := c.brokers[id]
+	c.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for conn := range b.conns {
+		_ = conn.Close()
+	}
 }
 
 // isolate cuts all of a broker's connections, refuses new ones and has the others see it as dead; false heals.

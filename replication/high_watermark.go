@@ -27,7 +27,7 @@ func (p *Partition) advanceLocked(r *role, l *storage.Log) hwEvent {
 	end := l.DurableEndOffset()
 	hw := end
 	if len(r.followers) > 0 {
-		if r.underMinISR(l.Config().MinInsyncReplicas) {
+		if r.underMinISR(l.Config().MinInsyncReplicas) || !p.mayAcknowledge(r, l) {
 			return hwEvent{}
 		}
 		var now time.Duration

@@ -19,7 +19,7 @@ func (p *Partition) expandLocked(r *role, f *follower, l *storage.Log) bool {
 	}
 	next := *r
 	next.maximalISR = append(slices.Clone(r.isr), f.id)
-	next.pending = &isrChange{isr: next.maximalISR, expand: true}
+	next.pending = &isrChange{isr: next.maximalISR, expand: true, since: p.m.now()}
 	p.role.Store(&next)
 	return true
 }
@@ -41,11 +41,11 @@ func (p *Partition) shrink(now, lag time.Duration) bool {
 		f := r.follower(id)
 		return f != nil && !f.caughtUp(end, now, lag)
 	})
-	if len(kept) == len(r.isr) {
+	if len(kept) == len(r.isr) || p.deferShrinkLocked(r, l, kept, now) {
 		return false
 	}
 	next := *r
-	next.pending = &isrChange{isr: kept}
+	next.pending = &isrChange{isr: kept, since: now}
 	p.role.Store(&next)
 	p.logger().Info().Ints32("isr", r.isr).Ints32("proposed", kept).Int64("log_end_offset", end).Int64("high_watermark", l.HighWatermark()).
 		Msg("followers are too far behind, shrinking the isr")

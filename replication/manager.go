@@ -30,6 +30,8 @@ type Manager struct {
 	controllerEpoch atomic.Int32
 	frozen          atomic.Bool
 	stopping        bool // by StopFollowing; guarded by stateMu
+	unsure          atomic.Bool
+	heard           hearing
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -46,6 +48,7 @@ func New(cfg Config, deps Deps) *Manager {
 	m.fetchers = newFetcherManager(m)
 	m.wg.Go(m.isr.run)
 	m.wg.Go(m.shrinkLoop)
+	m.wg.Go(m.isolationLoop)
 	return m
 }
 
@@ -86,6 +89,16 @@ func (m *Manager) checkControllerEpochLocked(epoch int32) error {
 func (m *Manager) FreezeISR(frozen bool) {
 	if m.frozen.Swap(frozen) && !frozen {
 		m.isr.kick()
+	}
+}
+
+// Unsure tells whether this broker's registration may have ended without its knowledge: from when it has lost the connection to the metadata
+// store until it has one again.
+func (m *Manager) Unsure(unsure bool) {
+	if m.unsure.Swap(unsure) && !unsure {
+		for _, p := range m.table.all() {
+			p.advance() // mayAcknowledge
+		}
 	}
 }
 

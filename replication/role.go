@@ -49,14 +49,18 @@ func (r *role) follower(broker int32) *follower {
 }
 
 // underMinISR says that the committed ISR is smaller than min.insync.replicas, which counts no more than the replicas there are.
-func (r *role) underMinISR(minInsync int32) bool {
-	return len(r.isr) < min(int(minInsync), len(r.followers)+1)
+func (r *role) underMinISR(minInsync int32) bool { return r.belowMinISR(len(r.isr), minInsync) }
+
+// belowMinISR is underMinISR for an ISR with n members.
+func (r *role) belowMinISR(n int, minInsync int32) bool {
+	return n < min(int(minInsync), len(r.followers)+1)
 }
 
 // isrChange is a change of ISR that the controller has not confirmed yet.
 type isrChange struct {
 	isr    []int32 // proposed
 	expand bool
+	since  time.Duration // on Manager's clock
 }
 
 // follower is what a leader knows of a replica elsewhere. Guarded by Partition.mu but for told.

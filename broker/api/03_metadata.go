@@ -32,6 +32,9 @@ const (
 // Errors, per topic: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_TOPIC_EXCEPTION, LEADER_NOT_AVAILABLE for a topic that is
 // being created, INVALID_REQUEST for a null name below v12; per partition LEADER_NOT_AVAILABLE, LISTENER_NOT_FOUND.
 func describeMetadata(a *API, c *wire.Call, req *kmsg.MetadataRequest, resp *kmsg.MetadataResponse) error {
+	if err := a.outOfCluster(); err != nil {
+		return err
+	}
 	s := a.Cache.Load()
 	listener := c.Conn.Listener()
 	for _, id := range slices.Sorted(maps.Keys(s.Brokers)) {

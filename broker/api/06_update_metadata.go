@@ -26,5 +26,10 @@ func updateMetadata(a *API, _ *wire.Call, req *kmsg.UpdateMetadataRequest, resp 
 	if brokerGone {
 		a.Replication.BrokerGone()
 	}
+	if req.Version >= 5 && req.BrokerEpoch != -1 {
+		a.metadataEpoch.Store(req.BrokerEpoch)
+	} else {
+		a.metadataEpoch.Store(a.BrokerEpoch())
+	}
 	return nil
 }

@@ -21,6 +21,9 @@ const (
 //
 // Errors: COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST for a type that is not served, INVALID_GROUP_ID.
 func findCoordinator(a *API, c *wire.Call, req *kmsg.FindCoordinatorRequest, resp *kmsg.FindCoordinatorResponse) error {
+	if err := a.outOfCluster(); err != nil {
+		return err
+	}
 	kind := req.CoordinatorType
 	if req.Version == 0 {
 		kind = groupCoordinator

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -39,12 +40,27 @@ type API struct {
 	ClassicGroupsOnly bool
 	Session           func() zkmeta.Session // the broker's present metadata session
 	BrokerEpoch       func() int64          // of the present registration
-	Levels            LogLevels             // BROKER_LOGGER configs
+	// LostEpoch is above the epoch of the last registration that this broker lost, 0 if it lost none.
+	LostEpoch func() int64
+	Levels    LogLevels // BROKER_LOGGER configs
 	// AskCoordinator sends a request to the transaction coordinator on another broker, in the highest version that both know; nil if they
 	// share none in which brokers ask.
 	AskCoordinator func(ctx context.Context, broker int32, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.AddPartitionsToTxnResponse, error)
 
-	registry *wire.Registry
+	registry      *wire.Registry
+	metadataEpoch atomic.Int64 // broker epoch of the last UpdateMetadata
+}
+
+// errOutOfCluster ends the connection of a client that asks where to go while this broker cannot know: what it knows is from before it lost its
+// registration, and names leaders that have been replaced. An error code would have the client ask here again.
+var errOutOfCluster = errors.New("this broker has lost its registration and nothing from a controller since")
+
+// outOfCluster is errOutOfCluster from the loss of the registration until a controller knows of a new one.
+func (a *API) outOfCluster() error {
+	if a.LostEpoch() > a.metadataEpoch.Load() {
+		return errOutOfCluster
+	}
+	return nil
 }
 
 // handler answers one decoded request by filling resp, whose version and defaults are set. An error without a place in the

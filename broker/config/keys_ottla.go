@@ -14,6 +14,12 @@ var OttlaFailoverFast = define(areaOwn, Key[bool]{
 	Doc:        "Whether a broker whose connections have ended and whose port refuses new ones is replaced at once, as leader and as controller, rather than when its ZooKeeper session ends. Slow and cut-off brokers keep the session's patience.",
 })
 
+var OttlaIsolatedLeaderResign = define(areaOwn, Key[bool]{
+	Name: "ottla.isolated.leader.resign", Default: true,
+	Importance: Medium,
+	Doc:        "Whether a broker that leads partitions and hears none of their followers for replica.lag.time.max.ms gives up its leaderships, if taking the followers out of the ISR is not possible or does not help, so that one of them can take over. Without it such partitions wait until the network is whole again, as in Kafka.",
+})
+
 var OttlaMaxInFlightProduceRequests = define(areaOwn, Key[int32]{
 	Name: "ottla.max.in.flight.produce.requests", Default: 8,
 	Check: AtLeast[int32](1),
