@@ -115,7 +115,7 @@ func (b *Broker) assemble(clusterID string) {
 	s := b.cfg.Snapshot()
 	b.changes = zkmeta.NewConfigChangeListener(b.configChanged)
 	inter := s.InterBroker().Name
-	b.peers = newPeers(b.part("peers"), b.id, inter, b.cache, peerTimeouts{
+	b.peers = newPeers(b.part("peers"), b.id, inter, b.cache, b.opts.Dial, peerTimeouts{
 		Setup:         millis(config.Get(s, config.SocketConnectionSetupTimeoutMs)),
 		Control:       millis(config.Get(s, config.ControllerSocketTimeoutMs)),
 		Request:       millis(config.Get(s, config.RequestTimeoutMs)),

@@ -23,6 +23,7 @@ import (
 	"ottla/wire"
 	"ottla/zkmeta"
 	"ottla/zkmeta/controller"
+	"ottla/zkmeta/ensemble"
 )
 
 // Options are what a broker is started with.
@@ -37,8 +38,25 @@ type Options struct {
 	Adopt bool
 	// Version is what the start-up line says.
 	Version string
-	// FS holds the logs; nil is the operating system's. Tests give one that fails.
+	// FS holds the log directories; nil is the operating system's. Tests give one that fails or crashes.
 	FS vfs.FS
+	// Ensemble makes the client of zookeeper.connect; nil is ensemble.New. Simulations give a store of their own.
+	Ensemble func(ensemble.Config) (zkmeta.Store, error)
+	// Listen and Dial open listeners and connections to other brokers; nil is TCP. Addresses are *net.TCPAddr.
+	Listen func(ctx context.Context, addr string) (net.Listener, error)
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (o *Options) fillIn() {
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Ensemble == nil {
+		o.Ensemble = func(c ensemble.Config) (zkmeta.Store, error) { return ensemble.New(c) }
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
+	}
 }
 
 // Broker is one running broker.
@@ -100,6 +118,7 @@ const sessionFile = "ottla-session"
 // store that cannot be reached in time; a port that is taken; a broker id that another live broker has.
 func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	began := time.Now()
+	opts.fillIn()
 	b := &Broker{log: opts.Log, opts: opts, cfg: config.NewDynamic(opts.Config), cache: metadata.New(), failed: make(chan error, 1)}
 	b.epoch.Store(-1)
 	b.ctx, b.stop = context.WithCancel(context.Background())
@@ -110,7 +129,7 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	}()
 	dirs := logDirs(b.cfg.Snapshot())
 	b.dirFailures = make(chan dirFailure, len(dirs))
-	meta, err := peekMeta(dirs)
+	meta, err := peekMeta(opts.FS, dirs)
 	if err != nil {
 		return nil, err
 	}
@@ -166,6 +185,11 @@ func (b *Broker) Session() zkmeta.Session { return b.session.Load().Session }
 
 // ID is the broker id.
 func (b *Broker) ID() int32 { return b.id }
+
+// Replica is this broker's replica of a partition, nil if it has none. Simulations look inside by it.
+func (b *Broker) Replica(topic string, partition int32) *replication.Partition {
+	return b.replication.Load().Partition(topic, partition)
+}
 
 // Failed delivers an error that the broker cannot go on after; the caller is to stop it.
 func (b *Broker) Failed() <-chan error { return b.failed }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ottla/storage"
+	"ottla/storage/vfs"
 	"ottla/zkmeta"
 )
 
@@ -66,11 +67,11 @@ func (b *Broker) onlineDir() string {
 
 // peekMeta reads whose the log directories are. One that cannot be read does not count: it goes offline when the logs are opened, and
 // the others serve.
-func peekMeta(dirs []string) (storage.Meta, error) {
+func peekMeta(fsys vfs.FS, dirs []string) (storage.Meta, error) {
 	readable := slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
-		_, err := storage.PeekMeta([]string{dir})
+		_, err := storage.PeekMeta(fsys, []string{dir})
 		var unreadable *fs.PathError
 		return errors.As(err, &unreadable)
 	})
-	return storage.PeekMeta(readable)
+	return storage.PeekMeta(fsys, readable)
 }

@@ -28,12 +28,16 @@ type endpoint struct {
 // bind opens all listeners. Connections wait in the backlog until serve.
 func (b *Broker) bind(ctx context.Context) error {
 	s := b.cfg.Snapshot()
+	listen := b.opts.Listen
+	if listen == nil {
+		listen = b.server.Listen
+	}
 	advertised := s.Advertised()
 	for _, l := range s.Listeners() {
 		if l.Protocol != "PLAINTEXT" {
 			return fmt.Errorf("listeners: %s has security protocol %s, and this broker serves PLAINTEXT only", l.Name, l.Protocol)
 		}
-		nl, err := b.server.Listen(ctx, l.Address())
+		nl, err := listen(ctx, l.Address())
 		if err != nil {
 			return fmt.Errorf("listeners: %s: %w", l.Name, err)
 		}

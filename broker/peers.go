@@ -25,12 +25,15 @@ type peers struct {
 	clientID string // Kafka uses the broker id as text
 	listener string
 	cache    *metadata.Cache
+	dialFunc dialFunc
 	timeouts peerTimeouts
 
 	mu     sync.Mutex
 	conns  map[peerKey]*wire.Client
 	closed bool
 }
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 type peerKey struct {
 	addr    string
@@ -54,9 +57,9 @@ const (
 	forVerifying  = "verifying"
 )
 
-func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, timeouts peerTimeouts) *peers {
+func newPeers(log zerolog.Logger, brokerID int32, listener string, cache *metadata.Cache, dial dialFunc, timeouts peerTimeouts) *peers {
 	return &peers{
-		log: log, clientID: strconv.Itoa(int(brokerID)), listener: listener, cache: cache, timeouts: timeouts,
+		log: log, clientID: strconv.Itoa(int(brokerID)), listener: listener, cache: cache, dialFunc: dial, timeouts: timeouts,
 		conns: make(map[peerKey]*wire.Client),
 	}
 }
@@ -76,10 +79,14 @@ func (p *peers) dial(ctx context.Context, broker int32) (*wire.Client, error) {
 }
 
 // connect opens TCP connections within the setup timeout.
-func (p *peers) connect(receiveBuffer int) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (p *peers) connect(receiveBuffer int) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dialer := net.Dialer{Timeout: p.timeouts.Setup}
-		conn, err := dialer.DialContext(ctx, network, addr)
+		if p.timeouts.Setup > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, p.timeouts.Setup)
+			defer cancel()
+		}
+		conn, err := p.dialFunc(ctx, network, addr)
 		if tcp, ok := conn.(*net.TCPConn); ok && receiveBuffer > 0 {
 			if err := tcp.SetReadBuffer(receiveBuffer); err != nil {
 				conn.Close()

@@ -13,6 +13,7 @@ import (
 
 	"ottla/broker/config"
 	"ottla/storage"
+	"ottla/storage/vfs"
 	"ottla/zkmeta"
 	"ottla/zkmeta/embedded"
 	"ottla/zkmeta/ensemble"
@@ -22,7 +23,7 @@ import (
 func (b *Broker) openStore(dirs []string, meta storage.Meta) error {
 	s := b.cfg.Snapshot()
 	if !standalone(s) {
-		store, err := ensemble.New(b.ensembleConfig(s))
+		store, err := b.opts.Ensemble(b.ensembleConfig(s))
 		if err == nil {
 			b.store = store
 		}
@@ -139,10 +140,10 @@ func (b *Broker) recallSession(present int64) {
 		return
 	}
 	path := filepath.Join(dir, sessionFile)
-	if text, err := os.ReadFile(path); err == nil && b.prevOwn == 0 {
+	if text, err := vfs.ReadFile(b.opts.FS, path, 1<<10); err == nil && b.prevOwn == 0 {
 		b.prevOwn, _ = strconv.ParseInt(strings.TrimSpace(string(text)), 16, 64)
 	}
-	if err := os.WriteFile(path, []byte(strconv.FormatInt(present, 16)+"\n"), 0o644); err != nil {
+	if err := vfs.WriteFile(b.opts.FS, path, []byte(strconv.FormatInt(present, 16)+"\n"), false); err != nil {
 		b.log.Warn().Err(err).Msg("the metadata session could not be written down; after a crash a restart waits for it to expire")
 	}
 }

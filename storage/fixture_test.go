@@ -148,7 +148,7 @@ func TestRecoversKafkaDirectoryAfterKill(t *testing.T) {
 	want := expected(t)["kafka-3.9-datadir-unclean"]
 	dir := untar(t, "kafka-3.9-datadir-unclean")
 	e := newEnv(t, vfs.OS, dir)
-	meta, err := PeekMeta(e.dirs)
+	meta, err := PeekMeta(vfs.OS, e.dirs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestMetaProperties(t *testing.T) {
 	if got := readText(t, e.fs, "/a/"+metaPropertiesName); !strings.HasSuffix(got, "broker.id=0\nversion=0\ncluster.id=WMv3HeWVRPWezgzUUGx2sg\n") {
 		t.Errorf("meta.properties: %q", got)
 	}
-	if m, err := peekMeta(e.fs, []string{"/c", "/a", "/b"}); err != nil || m != (Meta{0, "WMv3HeWVRPWezgzUUGx2sg"}) {
+	if m, err := PeekMeta(e.fs, []string{"/c", "/a", "/b"}); err != nil || m != (Meta{0, "WMv3HeWVRPWezgzUUGx2sg"}) {
 		t.Errorf("%+v %v", m, err)
 	}
 	for name, tc := range map[string]struct {

@@ -66,9 +66,7 @@ func readMeta(fsys vfs.FS, dir string) (m Meta, ok bool, err error) {
 
 // PeekMeta reads broker and cluster id from the log directories before they are opened; directories without them do not count. It takes no lock.
 // Errors: files that cannot be read, or that contradict each other.
-func PeekMeta(dirs []string) (Meta, error) { return peekMeta(vfs.OS, dirs) }
-
-func peekMeta(fsys vfs.FS, dirs []string) (Meta, error) {
+func PeekMeta(fsys vfs.FS, dirs []string) (Meta, error) {
 	found := Meta{BrokerID: -1}
 	from := ""
 	for _, dir := range dirs {
