@@ -48,6 +48,28 @@ func (l *coordinatorLog) Read(partition int32, from int64, maxBytes int) ([]byte
 	if err != nil || r == nil {
 		return nil, err
 	}
+	return l.bytes(partition, from, r)
+}
+
+// Salvage is Read past what is no batch.
+func (l *coordinatorLog) Salvage(partition int32, from int64, maxBytes int) (records []byte, damage, err error) {
+	p, err := l.leader(partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, corruption, err := p.Log().Salvage(from, maxBytes)
+	if corruption != nil {
+		damage = corruption
+	}
+	if err != nil || r == nil {
+		return nil, damage, err
+	}
+	records, err = l.bytes(partition, from, r)
+	return records, damage, err
+}
+
+// bytes copies a range and releases it.
+func (l *coordinatorLog) bytes(partition int32, from int64, r *storage.Range) ([]byte, error) {
 	defer r.Release()
 	records := make([]byte, r.Len())
 	if n, err := r.ReadAt(records, 0); n < len(records) {

@@ -52,25 +52,29 @@ func TestReadCommittedSeesCommittedTransactionsOnly(t *testing.T) {
 	}
 }
 
-// A transaction's batches are checked with its coordinator, so what was never added is refused, and nothing hangs (KIP-890).
-func TestProduceOutsideOfTheTransactionIsRefused(t *testing.T) {
-	t.Parallel()
-	b := start(t, t.TempDir())
-	b.create("t", 1, nil)
-	c := b.client()
-	id := "id"
-	var pid int64
-	var epoch int16
-	eventually(t, "InitProducerId", func() error {
+// initProducer makes a transactional id known.
+func (r *running) initProducer(c *kgo.Client, id string) (pid int64, epoch int16) {
+	r.t.Helper()
+	eventually(r.t, "InitProducerId", func() error {
 		req := kmsg.NewPtrInitProducerIDRequest()
 		req.TransactionalID, req.TransactionTimeoutMillis = &id, 60_000
-		resp, err := req.RequestWith(t.Context(), c)
+		resp, err := req.RequestWith(r.t.Context(), c)
 		if err != nil {
 			return err
 		}
 		pid, epoch = resp.ProducerID, resp.ProducerEpoch
 		return kerr.ErrorForCode(resp.ErrorCode)
 	})
+	return pid, epoch
+}
+
+// A transaction's batches are checked with its coordinator, so what was never added is refused, and nothing hangs (KIP-890).
+func TestProduceOutsideOfTheTransactionIsRefused(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir())
+	b.create("t", 1, nil)
+	id := "id"
+	pid, epoch := b.initProducer(b.client(), id)
 	for version, want := range map[int16]*kerr.Error{9: kerr.InvalidTxnState, 11: kerr.TransactionAbortable} {
 		req := kmsg.NewPtrProduceRequest()
 		req.Version, req.TransactionID, req.Acks, req.TimeoutMillis = version, &id, -1, 5000

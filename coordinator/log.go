@@ -9,8 +9,12 @@ type Log interface {
 
 	// Read returns whole batches from the one that contains offset from on, up to the log end (not the high watermark), in
 	// memory that the caller may keep. At least one batch is returned if there is one, even if it is larger than maxBytes;
-	// nothing at the log end.
+	// nothing at the log end. A storage.CorruptionError says that there is no batch where one is to be.
 	Read(partition int32, from int64, maxBytes int) (records []byte, err error)
+
+	// Salvage is Read past damage: what it returns begins with the first batch with records from an offset on that is whole and has the
+	// right checksum. What was passed over before it is told as damage, nil for nothing. No records: nothing readable follows.
+	Salvage(partition int32, from int64, maxBytes int) (records []byte, damage, err error)
 
 	// Bounds returns the log start offset, the log end offset and the high watermark.
 	Bounds(partition int32) (start, end, hw int64, err error)

@@ -440,6 +440,55 @@ func TestLoadReplaysAndAnswersLoading(t *testing.T) {
 	})
 }
 
+// TestLoadSkipsDamagedBatches: whatever byte of a batch is damaged, all others are loaded, and one line names where.
+func TestLoadSkipsDamagedBatches(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for at := 8; at < batch.HeaderSize+8; at++ { // after the base offset
+			if at >= 12 && at < 16 { // the leader epoch, which the checksum does not cover
+				continue
+			}
+			for _, loadBytes := range []int{1, 200, 1 << 20} {
+				log := logtest.New()
+				for i := range 6 {
+					b := batch.NewBuilder(batch.NewBuilderOptions(0))
+					b.Add(1, fmt.Appendf(nil, "k%d", i), []byte("v"), nil)
+					b.Add(1, fmt.Appendf(nil, "l%d", i), []byte("v"), nil)
+					log.Put(0, b.Build())
+				}
+				for _, i := range []int{2, 5} {
+					log.Corrupt(0, i, at)
+				}
+				r := newRig(t, log, coordinator.Config{LoadBytes: loadBytes})
+				r.rt.Elected(0, 3)
+				synctest.Wait()
+				for i := range 6 {
+					want := "v"
+					if i == 2 || i == 5 {
+						want = ""
+					}
+					r.want(fmt.Sprintf("k%d", i), want)
+					r.want(fmt.Sprintf("l%d", i), want)
+				}
+				if n := r.rt.Stats.Skipped.Load(); n != 2 {
+					t.Errorf("skipped %d parts", n)
+				}
+				lines := strings.Count(r.out.String(), `"message":"skipped unreadable coordinator record"`)
+				if out := r.out.String(); lines != 2 || !strings.Contains(out, `"offset":4,`) || !strings.Contains(out, `"offset":10,`) {
+					t.Errorf("want two lines, for offsets 4 and 10:\n%s", out)
+				}
+				if err := r.do(event("put", "k5", "new")); err != nil { // its answer waits for the log end, wherever the damage said it was
+					t.Error(err)
+				}
+				r.want("k5", "new")
+				r.rt.Close()
+				if t.Failed() {
+					t.Fatalf("byte %d, %d bytes at a time", at, loadBytes)
+				}
+			}
+		}
+	})
+}
+
 func TestLoadReadsFormatsBeforeMagic2(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := batch.NewBuilder(batch.NewBuilderOptions(0))

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"ottla/coordinator"
+	"ottla/storage"
 	"ottla/wire/batch"
 )
 
@@ -29,6 +30,7 @@ type Log struct {
 type partition struct {
 	epoch    int32 // appends of other epochs are refused, -1 for any
 	batches  []batch.View
+	ends     []int64 // the offset after each batch, whatever happens to its bytes
 	end, hw  int64
 	watchers map[int]func(int64)
 }
@@ -85,6 +87,7 @@ func (p *partition) appendLocked(v batch.View, epoch int32) int64 {
 	v.SetLeaderEpoch(epoch)
 	p.batches = append(p.batches, v)
 	p.end = v.NextOffset()
+	p.ends = append(p.ends, p.end)
 	return p.end
 }
 
@@ -114,7 +117,7 @@ func (l *Log) Load(p int32, segment []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	part := l.partitionLocked(p)
-	part.batches = nil
+	part.batches, part.ends = nil, nil
 	for rest := segment; len(rest) > 0; {
 		size, _, err := batch.PeekSize(rest)
 		if err != nil {
@@ -128,6 +131,7 @@ func (l *Log) Load(p int32, segment []byte) error {
 		} else {
 			part.end = v.BaseOffset() + 1
 		}
+		part.ends = append(part.ends, part.end)
 	}
 	part.hw = part.end
 	return nil
@@ -141,13 +145,14 @@ func (l *Log) Copy(p int32, to *Log, end int64) {
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	part := to.partitionLocked(p)
-	part.batches, part.end, part.hw = nil, 0, 0
+	part.batches, part.ends, part.end, part.hw = nil, nil, 0, 0
 	for _, b := range from.batches {
 		if end >= 0 && b.NextOffset() > end {
 			break
 		}
 		part.batches = append(part.batches, slices.Clone(b))
 		part.end = b.NextOffset()
+		part.ends = append(part.ends, part.end)
 		part.hw = part.end
 	}
 }
@@ -160,8 +165,9 @@ func (l *Log) Read(p int32, from int64, maxBytes int) ([]byte, error) {
 		return nil, l.failRead
 	}
 	var out []byte
-	for _, b := range l.partitionLocked(p).batches {
-		if b.Magic() == 2 && b.NextOffset() <= from || b.Magic() < 2 && b.BaseOffset() < from {
+	part := l.partitionLocked(p)
+	for i, b := range part.batches {
+		if part.ends[i] <= from {
 			continue
 		}
 		if len(out) > 0 && len(out)+len(b) > maxBytes {
@@ -170,6 +176,26 @@ func (l *Log) Read(p int32, from int64, maxBytes int) ([]byte, error) {
 		out = append(out, b...)
 	}
 	return out, nil
+}
+
+// Salvage implements coordinator.Log.
+func (l *Log) Salvage(p int32, from int64, maxBytes int) (records []byte, damage, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	part := l.partitionLocked(p)
+	for i, b := range part.batches {
+		if _, rest, err := batch.Next(b); err != nil || len(rest) > 0 || b.VerifyCRC() != nil || b.LastOffset() >= part.end {
+			if damage == nil {
+				damage = &storage.CorruptionError{Path: "log", Position: int64(i), Reason: "damaged by the test"}
+			}
+			continue
+		}
+		if b.LastOffset() >= from {
+			return slices.Clone(b), damage, nil
+		}
+		damage = nil
+	}
+	return nil, damage, nil
 }
 
 // Bounds implements coordinator.Log.
