@@ -2,6 +2,7 @@ package churn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/compat-tests/harness"
 )
@@ -27,9 +29,10 @@ const (
 // groupRun is one group under churn and what was seen of it.
 type groupRun struct {
 	name     string
+	kinds    []starter // of members, in turns
 	balancer kgo.GroupBalancer
 	static   bool
-	kcat     bool // has librdkafka members too
+	modern   bool // under the consumer protocol (KIP-848)
 
 	mu        sync.Mutex
 	seen      [partitions]map[int64]struct{}
@@ -85,7 +88,7 @@ func TestGroupsSurviveChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	perGroup := envInt(t, "CHURN_MEMBERS", 12) / 3
+	members := envInt(t, "CHURN_MEMBERS", 12)
 	seed := rand.Uint64()
 	if text := os.Getenv("CHURN_SEED"); text != "" {
 		seed, _ = strconv.ParseUint(text, 10, 64)
@@ -99,23 +102,66 @@ func TestGroupsSurviveChurn(t *testing.T) {
 	var seeds []string
 	for id := range int32(3) {
 		b := harness.NewBroker(t, harness.Config{ID: id + 1, Dir: filepath.Join(dir, fmt.Sprint("broker-", id+1)), ZooKeeper: zk.Addr, SessionTimeout: 2 * time.Second, Settings: []string{
-			"offsets.topic.replication.factor=3", "offsets.topic.num.partitions=6", "min.insync.replicas=2", "default.replication.factor=3", "replica.lag.time.max.ms=4000", "zookeeper.connection.timeout.ms=60000"}})
+			"offsets.topic.replication.factor=3", "offsets.topic.num.partitions=6", "min.insync.replicas=2", "default.replication.factor=3", "replica.lag.time.max.ms=4000",
+			"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000", "group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
+			"zookeeper.connection.timeout.ms=60000"}})
 		brokers, seeds = append(brokers, b), append(seeds, b.Addr)
 	}
-	w := &world{t: t, brokers: brokers, seeds: seeds, rng: rng, perGroup: perGroup, adm: kadm.NewClient(newClient(t, kgo.SeedBrokers(seeds...)))}
+	w := &world{t: t, brokers: brokers, seeds: seeds, rng: rng, adm: kadm.NewClient(newClient(t, kgo.SeedBrokers(seeds...)))}
 	if _, err := w.adm.CreateTopic(t.Context(), partitions, 3, nil, topicName); err != nil {
 		t.Fatal(err)
 	}
-	_, err := exec.LookPath("kcat")
+	classic, modern := w.processes(members >= 30)
 	w.groups = []*groupRun{
-		{name: "mixed", balancer: kgo.RangeBalancer(), kcat: err == nil},
-		{name: "cooperative", balancer: kgo.CooperativeStickyBalancer()},
-		{name: "static", balancer: kgo.StickyBalancer(), static: true},
+		{name: "mixed", balancer: kgo.RangeBalancer(), kinds: classic},
+		{name: "cooperative", balancer: kgo.CooperativeStickyBalancer(), kinds: []starter{startGo}},
+		{name: "static", balancer: kgo.StickyBalancer(), kinds: []starter{startGo}, static: true},
 	}
+	if w.servesConsumerGroups() {
+		w.groups = append(w.groups, &groupRun{name: "consumer", balancer: kgo.StickyBalancer(), kinds: modern, modern: true})
+	}
+	w.perGroup = members / len(w.groups)
 	for _, g := range w.groups {
 		g.committed = make(map[int32]int64)
 	}
 	w.run(length)
+}
+
+// processes are the kinds of members, classic ones and those under the consumer protocol, of groups that have more than franz-go's. A JVM
+// takes seconds of CPU to start: few members means none.
+func (w *world) processes(jvms bool) (classic, modern []starter) {
+	old, current := starter(startGo), starter(startGo)
+	if _, err := exec.LookPath("kcat"); err == nil {
+		old = startKcat
+	}
+	if l, err := harness.FindLibrdkafka(); err == nil {
+		current = librdkafkaStarter(l)
+	} else if !errors.Is(err, harness.ErrMissing) {
+		w.t.Fatal(err)
+	}
+	classic, modern = []starter{startGo, old}, []starter{startGo, current}
+	if !jvms {
+		return classic, modern
+	}
+	for _, v := range harness.JavaVersions {
+		java := javaStarter(harness.NewJavaClients(w.t, v))
+		classic, modern = append(classic, java, startGo, old), append(modern, java, startGo, current)
+	}
+	return classic, modern
+}
+
+// servesConsumerGroups asks for version 1: Kafka 3.9 lists version 0 with ZooKeeper, and refuses it.
+func (w *world) servesConsumerGroups() bool {
+	all, err := w.adm.ApiVersions(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, b := range all {
+		if _, most, ok := b.KeyVersions(kmsg.ConsumerGroupHeartbeat.Int16()); !ok || most < 1 {
+			return false
+		}
+	}
+	return true
 }
 
 func newClient(t *testing.T, opts ...kgo.Opt) *kgo.Client {
@@ -197,13 +243,7 @@ func (w *world) run(length time.Duration) {
 
 func (w *world) join(g *groupRun) {
 	w.next++
-	var m member
-	var err error
-	if g.kcat && w.next%2 == 0 {
-		m, err = startKcat(g, w.seeds, w.next)
-	} else {
-		m, err = startGo(g, w.seeds, w.next)
-	}
+	m, err := g.kinds[w.next%len(g.kinds)](g, w.seeds, w.next)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -277,7 +317,7 @@ func (w *world) observe(ctx context.Context) {
 		for _, g := range w.groups {
 			rctx, stop := context.WithTimeout(ctx, 5*time.Second)
 			offsets, err := w.adm.FetchOffsets(rctx, g.name)
-			described, derr := w.adm.DescribeGroups(rctx, g.name)
+			state, derr := w.state(rctx, g)
 			stop()
 			g.mu.Lock()
 			if err == nil {
@@ -291,11 +331,11 @@ func (w *world) observe(ctx context.Context) {
 					g.committed[o.Partition] = max(g.committed[o.Partition], o.At)
 				})
 			}
-			if d := described[g.name]; derr == nil && d.Err == nil {
+			if derr == nil {
 				switch {
-				case d.State != "Stable" && g.unstable.IsZero():
+				case state != "Stable" && g.unstable.IsZero():
 					g.unstable = time.Now()
-				case d.State == "Stable" && !g.unstable.IsZero():
+				case state == "Stable" && !g.unstable.IsZero():
 					g.rebalance = append(g.rebalance, time.Since(g.unstable))
 					g.unstable = time.Time{}
 				}
@@ -350,6 +390,22 @@ func (w *world) settle(join, stopObserving func(), written *int64) {
 	}
 }
 
+// state is what a description says of a group.
+func (w *world) state(ctx context.Context, g *groupRun) (string, error) {
+	if g.modern {
+		all, err := w.adm.DescribeConsumerGroups(ctx, g.name)
+		if err == nil {
+			err = all[g.name].Err
+		}
+		return all[g.name].State, err
+	}
+	all, err := w.adm.DescribeGroups(ctx, g.name)
+	if err == nil {
+		err = all[g.name].Err
+	}
+	return all[g.name].State, err
+}
+
 func (w *world) ends() (map[int32]int64, string) {
 	ctx, stop := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer stop()
@@ -373,12 +429,12 @@ func (w *world) unfinished(ends map[int32]int64) string {
 		if n, first := g.missing(ends); n > 0 {
 			return fmt.Sprintf("group %s has not seen %d records, the first is %s", g.name, n, first)
 		}
-		described, err := w.adm.DescribeGroups(ctx, g.name)
+		state, err := w.state(ctx, g)
 		if err != nil {
 			return err.Error()
 		}
-		if d := described[g.name]; d.State != "Stable" {
-			return fmt.Sprintf("group %s is %s", g.name, d.State)
+		if state != "Stable" {
+			return fmt.Sprintf("group %s is %s", g.name, state)
 		}
 		offsets, err := w.adm.FetchOffsets(ctx, g.name)
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"ottla/compat-tests/harness"
 )
 
 // member is a consumer in a group. All methods but pause may be called once, at the end.
@@ -21,6 +23,9 @@ type member interface {
 	crash()
 	pause(time.Duration) // stands still for a while
 }
+
+// starter makes a member of a group; id is its number.
+type starter func(g *groupRun, seeds []string, id int) (member, error)
 
 const sessionTimeout = 6 * time.Second // the least that brokers accept
 
@@ -38,7 +43,7 @@ type goMember struct {
 
 var errCrashed = errors.New("the client has crashed")
 
-func startGo(g *groupRun, seeds []string, id int) (*goMember, error) {
+func startGo(g *groupRun, seeds []string, id int) (member, error) {
 	m := &goMember{hold: make(chan time.Duration, 1)}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.ClientID(fmt.Sprintf("go-%d", id)), kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(topicName),
@@ -48,6 +53,9 @@ func startGo(g *groupRun, seeds []string, id int) (*goMember, error) {
 	}
 	if g.static {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("instance-%d", id)))
+	}
+	if g.modern {
+		opts = append(opts, kgo.ServerSideBalancer())
 	}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -113,17 +121,44 @@ func (m *goMember) pause(d time.Duration) {
 	}
 }
 
-// kcatMember is a librdkafka client in a process of its own.
-type kcatMember struct {
+// programMember is a client in a process of its own, which prints "partition offset" for each record.
+type programMember struct {
 	cmd  *exec.Cmd
 	done sync.WaitGroup
 }
 
-func startKcat(g *groupRun, seeds []string, id int) (*kcatMember, error) {
-	m := &kcatMember{cmd: exec.Command("kcat", "-b", strings.Join(seeds, ","), "-q", "-u", "-f", "%p %o\n",
+func startKcat(g *groupRun, seeds []string, id int) (member, error) {
+	return startProgram(g, exec.Command("kcat", "-b", strings.Join(seeds, ","), "-q", "-u", "-f", "%p %o\n",
 		"-X", fmt.Sprintf("client.id=kcat-%d", id), "-X", "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=500", "-X", "heartbeat.interval.ms=1000",
 		"-X", fmt.Sprintf("session.timeout.ms=%d", sessionTimeout.Milliseconds()), "-X", "max.poll.interval.ms=15000", "-X", "partition.assignment.strategy=range",
-		"-G", g.name, topicName)}
+		"-G", g.name, topicName))
+}
+
+// librdkafkaStarter makes members with a current librdkafka, under the consumer protocol.
+func librdkafkaStarter(l *harness.Librdkafka) starter {
+	return func(g *groupRun, seeds []string, id int) (member, error) {
+		return startProgram(g, l.Member(topicName, "bootstrap.servers="+strings.Join(seeds, ","), "group.id="+g.name, fmt.Sprintf("client.id=librdkafka-%d", id),
+			"group.protocol=consumer", "auto.offset.reset=earliest", "auto.commit.interval.ms=500", "max.poll.interval.ms=15000"))
+	}
+}
+
+// javaStarter makes members with a Java client, of either protocol.
+func javaStarter(j *harness.JavaClients) starter {
+	return func(g *groupRun, seeds []string, id int) (member, error) {
+		options := []string{"bootstrap=" + strings.Join(seeds, ","), "topic=" + topicName, "group=" + g.name, fmt.Sprintf("client.client.id=java-%d", id),
+			"client.auto.commit.interval.ms=500", "client.max.poll.interval.ms=15000", "client.metadata.max.age.ms=1000"}
+		if g.modern {
+			options = append(options, "client.group.protocol=consumer")
+		} else {
+			options = append(options, "client.heartbeat.interval.ms=1000", fmt.Sprintf("client.session.timeout.ms=%d", sessionTimeout.Milliseconds()),
+				"client.partition.assignment.strategy=org.apache.kafka.clients.consumer.RangeAssignor")
+		}
+		return startProgram(g, j.Command("Member", options...))
+	}
+}
+
+func startProgram(g *groupRun, cmd *exec.Cmd) (member, error) {
+	m := &programMember{cmd: cmd}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := m.cmd.StdoutPipe()
 	if err == nil {
@@ -145,7 +180,7 @@ func startKcat(g *groupRun, seeds []string, id int) (*kcatMember, error) {
 	return m, nil
 }
 
-func (m *kcatMember) end(s syscall.Signal) {
+func (m *programMember) end(s syscall.Signal) {
 	_ = m.cmd.Process.Signal(syscall.SIGCONT)
 	_ = m.cmd.Process.Signal(s)
 	kill := time.AfterFunc(20*time.Second, func() { _ = m.cmd.Process.Kill() })
@@ -153,11 +188,11 @@ func (m *kcatMember) end(s syscall.Signal) {
 	kill.Stop()
 }
 
-func (m *kcatMember) leave() { m.end(syscall.SIGTERM) }
-func (m *kcatMember) crash() { m.end(syscall.SIGKILL) }
+func (m *programMember) leave() { m.end(syscall.SIGTERM) }
+func (m *programMember) crash() { m.end(syscall.SIGKILL) }
 
 // pause stops the whole process, heartbeats included.
-func (m *kcatMember) pause(d time.Duration) {
+func (m *programMember) pause(d time.Duration) {
 	_ = m.cmd.Process.Signal(syscall.SIGSTOP)
 	time.AfterFunc(d, func() { _ = m.cmd.Process.Signal(syscall.SIGCONT) })
 }

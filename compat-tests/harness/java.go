@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -135,15 +136,26 @@ func (j *JavaClients) Start(t testing.TB, class string, options ...string) *Java
 
 // StartIn runs the program with its output in dir; whoever calls it ends it.
 func (j *JavaClients) StartIn(dir, class string, options ...string) (*JavaProgram, error) {
-	argv := []string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
-		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", j.classpath, class}
 	out := filepath.Join(dir, class+".out")
-	p, err := startProcessOut(out, filepath.Join(dir, class+".log"), dir, nil, append(argv, options...)...)
+	p, err := startProcessOut(out, filepath.Join(dir, class+".log"), dir, nil, j.argv(class, options)...)
 	if err != nil {
 		return nil, err
 	}
 	return &JavaProgram{proc: p, out: out}, nil
+}
+
+// Command is the program for a caller that runs it itself. It is killed when the caller's process ends.
+func (j *JavaClients) Command(class string, options ...string) *exec.Cmd {
+	argv := j.argv(class, options)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (j *JavaClients) argv(class string, options []string) []string {
+	return append([]string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", j.classpath, class}, options...)
 }
 
 // Run runs a program to its end and returns the lines of its standard output. The test fails when the program does, or
