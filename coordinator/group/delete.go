@@ -1,6 +1,8 @@
 package group
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -50,10 +52,10 @@ func (e *deleteEvent) handle(m *machine, _ time.Time) {
 	case !g.vacant():
 		e.code = codeNonEmptyGroup
 	default:
-		for _, to := range g.offsets.sortedTopics() {
-			for _, p := range to.sortedPartitions() {
-				m.tombstoneOffset(g, to.name, p)
-			}
+		gone := goneOffsets{m: m, g: g}
+		gone.removeAll(&g.offsets)
+		for _, pid := range slices.Sorted(maps.Keys(g.txns)) {
+			gone.removeAll(g.txns[pid])
 		}
 		m.tombstoneGroup(g)
 		m.out.Split = true
@@ -146,21 +148,12 @@ func (e *topicsDeletedEvent) handle(m *machine, _ time.Time) {
 	for _, g := range m.groups {
 		gone := goneOffsets{m: m, g: g}
 		for _, topic := range e.topics {
-			if to := g.offsets.topics[topic]; to != nil {
-				for _, p := range to.sortedPartitions() {
-					gone.remove(topic, p)
-				}
-			}
-			for pid, t := range g.txns {
-				if to := t.topics[topic]; to != nil {
-					for _, p := range to.sortedPartitions() {
-						t.remove(topic, p)
-					}
-					m.dropEmptyTxn(g, pid, t)
-				}
+			gone.removeTopic(g.offsets.topics[topic])
+			for _, pid := range slices.Sorted(maps.Keys(g.txns)) {
+				gone.removeTopic(g.txns[pid].topics[topic])
 			}
 		}
-		if gone.n > 0 {
+		if gone.seen.n > 0 {
 			gone.finish()
 			removed += gone.n
 		}
@@ -176,29 +169,63 @@ func (e *topicsDeletedEvent) handle(m *machine, _ time.Time) {
 	}
 }
 
-// goneOffsets collects the tombstones of offsets that a group loses.
+// goneOffsets collects the tombstones of offsets that a group loses. A tombstone takes what open transactions have pending for the partition
+// with it, as in Kafka 4: Kafka 3.9 forgets that too, but in memory only, and has it again after a change of leader.
 type goneOffsets struct {
 	m    *machine
 	g    *group
-	n    int
-	seen offsetTable // offsets given to remove before
+	n    int         // committed ones
+	seen offsetTable // all
 }
 
 // remove writes the tombstone, if there is such an offset. topic may alias a request.
 func (o *goneOffsets) remove(topic string, partition int32) {
-	if o.g.offsets.get(topic, partition) == nil || o.seen.get(topic, partition) != nil {
+	has := o.g.offsets.get(topic, partition) != nil
+	if !has && !o.g.unstable(topic, partition) || o.seen.get(topic, partition) != nil {
 		return
 	}
 	o.seen.put(topic, partition, committed{})
 	o.m.tombstoneOffset(o.g, topic, partition)
-	o.n++
+	if has {
+		o.n++
+	}
+}
+
+// removeTopic and removeAll remove what is in a table of the group.
+func (o *goneOffsets) removeTopic(to *topicOffsets) {
+	if to == nil {
+		return
+	}
+	for _, p := range to.sortedPartitions() {
+		o.remove(to.name, p)
+	}
+}
+
+func (o *goneOffsets) removeAll(t *offsetTable) {
+	for _, to := range t.sortedTopics() {
+		o.removeTopic(to)
+	}
 }
 
 // finish ends the group too if nothing is left of it.
 func (o *goneOffsets) finish() {
 	g := o.g
-	if g.vacant() && len(g.pending) == 0 && len(g.txns) == 0 && g.offsets.n == o.n {
+	if g.vacant() && len(g.pending) == 0 && g.offsets.n == o.n && o.allPending() {
 		o.m.tombstoneGroup(g)
 	}
 	o.m.out.Split = true
+}
+
+// allPending tells whether all offsets of open transactions go.
+func (o *goneOffsets) allPending() bool {
+	for _, t := range o.g.txns {
+		for _, to := range t.topics {
+			for p := range to.partitions {
+				if o.seen.get(to.name, p) == nil {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }

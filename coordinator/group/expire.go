@@ -12,7 +12,7 @@ func (m *machine) expire(now time.Time) {
 		if mayExpire := g.expiring(nowMs, m.cfg.OffsetsRetention.Milliseconds()); mayExpire != nil {
 			for _, to := range g.offsets.sortedTopics() {
 				for _, p := range to.sortedPartitions() {
-					if mayExpire(to.name, to.partitions[p]) {
+					if mayExpire(to.name, to.partitions[p]) && !g.unstable(to.name, p) {
 						gone.remove(to.name, p)
 					}
 				}
@@ -50,6 +50,8 @@ func (m *machine) expire(now time.Time) {
 //   - a group of the new protocol, whatever its state, keeps those of topics that no member subscribes to for that time from
 //     their commits, and the others for ever;
 //   - offsets of clients that do not use groups are kept for that time from their commits.
+//
+// What an open transaction has a newer offset for does not expire: the tombstone would take both.
 //
 // An offset that was committed with a retention of its own (OffsetCommit 2-4) expires when that says.
 func (g *group) expiring(nowMs, retentionMs int64) func(topic string, c *committed) bool {

@@ -177,7 +177,8 @@ func (m *machine) putOffset(g *group, topic string, partition int32, c committed
 	m.stats.offsets.Add(int64(g.offsets.n - before))
 }
 
-// removeOffset applies a tombstone; one inside a transaction only takes back what that transaction had pending.
+// removeOffset applies a tombstone: the offset goes, and what open transactions have pending for the partition. One inside a transaction
+// only takes back what that transaction had pending.
 func (m *machine) removeOffset(id, topic string, partition int32, producerID int64) {
 	g := m.groups[id]
 	if g == nil {
@@ -192,6 +193,11 @@ func (m *machine) removeOffset(id, topic string, partition int32, producerID int
 	}
 	if g.offsets.remove(topic, partition) {
 		m.stats.offsets.Add(-1)
+	}
+	for pid, t := range g.txns {
+		if t.remove(topic, partition) {
+			m.dropEmptyTxn(g, pid, t)
+		}
 	}
 	// A group of generation 0 has no record whose tombstone would end it.
 	if !m.loading && !g.recorded() && g.deletable() {
