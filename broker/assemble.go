@@ -126,6 +126,7 @@ func (b *Broker) assemble(clusterID string) {
 		Log: b.part("api"), Standalone: standalone(s), BrokerID: b.id, ClusterID: clusterID, Config: b.cfg, Cache: b.cache, Logs: b.logs, Topics: b.topics,
 		Session: b.Session, BrokerEpoch: b.epoch.Load, LostEpoch: b.lost.Load, Levels: b.opts.Levels,
 		ProducerIDs: &api.ProducerIDs{Allocate: b.allocateProducerIDs}, ClassicGroupsOnly: !consumerProtocol(s),
+		Features: b.finalizedFeatures,
 	}
 	r := replication.New(replicationConfig(s, b.id, b.part("replication")), replication.Deps{
 		Logs: b.logs, BrokerEpoch: b.epoch.Load, Metadata: metadataView{b.cache, inter},

@@ -85,6 +85,7 @@ type Broker struct {
 	server       *wire.Server
 	listeners    []*listener
 	txns         *txn.Coordinator
+	features     atomic.Pointer[api.Features] // nil until the registrations were read
 
 	ctx         context.Context // of the goroutines in wg, and of what they ask of the metadata store
 	stop        context.CancelFunc
@@ -162,6 +163,7 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b.wg.Go(func() { b.followDirs(b.ctx) })
 	b.controller.Start(b.Session())
 	b.watchConfigs(b.ctx, b.Session())
+	b.startFeatures(ctx)
 	if opts.Adopt {
 		if err := b.adopt(ctx); err != nil {
 			return nil, err

@@ -124,7 +124,7 @@ func (p *peers) shared(ctx context.Context, addr, purpose string) (*wire.Client,
 		}
 		opened, err := wire.Dial(ctx, wire.ClientConfig{
 			Addr: addr, ClientID: p.clientIDFor(purpose), DialFunc: p.connect(-1), Timeout: timeout,
-			ApiVersions: purpose == forController || purpose == forVerifying, Log: p.log,
+			ApiVersions: purpose != forControl, Log: p.log,
 		})
 		if err != nil {
 			return nil, err

@@ -175,7 +175,7 @@ func (b *Broker) freeController(ctx context.Context, s zkmeta.Session) error {
 // info is the registration, with the listeners as clients are to reach them.
 func (b *Broker) info() zkmeta.BrokerInfo {
 	s := b.cfg.Snapshot()
-	info := zkmeta.BrokerInfo{ID: b.id, Version: 5, Rack: config.Get(s, config.BrokerRack), JMXPort: -1, TimestampMs: time.Now().UnixMilli()}
+	info := zkmeta.BrokerInfo{Features: supportedFeatures(s), ID: b.id, Version: 5, Rack: config.Get(s, config.BrokerRack), JMXPort: -1, TimestampMs: time.Now().UnixMilli()}
 	for _, l := range b.listeners {
 		if l.advertised.Host == "" {
 			continue // bound but not told to anybody

@@ -70,6 +70,15 @@ func (b *Broker) sendMarkers(ctx context.Context, broker int32, req *kmsg.WriteT
 	if err != nil {
 		return nil, err
 	}
+	c, err := b.peers.shared(ctx, addr, forMarkers)
+	if err != nil {
+		return nil, err
+	}
+	v, ok := c.Version(req.Key(), req.Version)
+	if !ok {
+		return nil, fmt.Errorf("broker %d has no version of WriteTxnMarkers that is known here: %w", broker, kerr.UnsupportedVersion)
+	}
+	req.Version = v
 	resp, err := b.peers.request(ctx, addr, forMarkers, req)
 	if err != nil {
 		return nil, err

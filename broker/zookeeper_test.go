@@ -87,7 +87,7 @@ func TestRegistersAsKafkaDoes(t *testing.T) {
 		t.Error("timestamp is not a string")
 	}
 	delete(got, "timestamp")
-	const want = `{"endpoints":["PLAINTEXT://broker7.example:19092","INSIDE://127.0.0.1:29092"],"features":{},"host":"broker7.example","jmx_port":-1,` +
+	const want = `{"endpoints":["PLAINTEXT://broker7.example:19092","INSIDE://127.0.0.1:29092"],"features":{"transaction.version":{"max_version":2,"min_version":1}},"host":"broker7.example","jmx_port":-1,` +
 		`"listener_security_protocol_map":{"INSIDE":"PLAINTEXT","PLAINTEXT":"PLAINTEXT"},"port":19092,"rack":"r1","version":5}`
 	if text, _ := json.Marshal(got); string(text) != want {
 		t.Errorf("the registration is\n%s, want\n%s", text, want)

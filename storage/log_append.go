@@ -18,6 +18,8 @@ type AppendOptions struct {
 	// batch is refused unless its transaction is open in this log or Guard still stands.
 	Guard           *VerificationGuard
 	RequireVerified bool
+	// RaisesEpoch says that a transaction marker is one of a transaction of version 2: its epoch is higher than that of the transaction.
+	RaisesEpoch bool
 }
 
 // AppendInfo is the outcome of an append.

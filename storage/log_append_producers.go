@@ -75,7 +75,7 @@ func (l *Log) checkProducerLocked(v batch.View, entry *producerEntry, o *AppendO
 			return m, fmt.Errorf("append to %s: control batch: %w: %w", l.tp, err, kerr.InvalidRecord)
 		}
 		if m.ends {
-			err = entry.checkMarker(l.tp, v, m.coordinatorEpoch)
+			err = entry.checkMarker(l.tp, v, m.coordinatorEpoch, o.RaisesEpoch)
 		}
 		return m, err
 	}
@@ -91,6 +91,10 @@ func (l *Log) checkProducerLocked(v batch.View, entry *producerEntry, o *AppendO
 // checkVerifiedLocked refuses a transactional batch whose transaction is neither open here nor verified (KIP-890).
 func (l *Log) checkVerifiedLocked(v batch.View, entry *producerEntry, o *AppendOptions) error {
 	known := l.producers.verification[v.ProducerID()]
+	if o.Origin == OriginClient && known != nil && known.adds && v.BaseSequence() != 0 && entry.n == 0 {
+		// Each transaction of version 2 begins an epoch, so that nothing can have been written before this.
+		return producerError(l.tp, v, kerr.OutOfOrderSequenceNumber, "the first sequence of a transaction is %d", v.BaseSequence())
+	}
 	if o.Origin == OriginClient && known != nil && v.BaseSequence() > known.lowestSeq {
 		return producerError(l.tp, v, kerr.OutOfOrderSequenceNumber, "sequence %d before the verified %d", v.BaseSequence(), known.lowestSeq)
 	}
@@ -105,12 +109,17 @@ func (l *Log) checkVerifiedLocked(v batch.View, entry *producerEntry, o *AppendO
 
 // StartVerification is called before the transaction coordinator is asked whether a producer's transaction includes this
 // partition, and returns what the append must carry in AppendOptions.Guard. It is nil if there is nothing to ask: the transaction is open in the
-// log already. baseSequence is that of the batch, -1 without one.
-func (l *Log) StartVerification(producerID int64, epoch int16, baseSequence int32) *VerificationGuard {
+// log already. baseSequence is that of the batch, -1 without one. adds says that the coordinator is asked to add the partition, rather than
+// whether it was added: the transaction is one of version 2.
+//
+// Errors: INVALID_PRODUCER_EPOCH if the log knows a later epoch, which the coordinator need not be asked about.
+func (l *Log) StartVerification(producerID int64, epoch int16, baseSequence int32, adds bool) (*VerificationGuard, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e := l.producers.entries[producerID]; e != nil && e.txnFirstOffset >= 0 && e.epoch == epoch {
-		return nil
+	if e := l.producers.entries[producerID]; e != nil && e.epoch > epoch {
+		return nil, fmt.Errorf("append to %s: producer %d epoch %d: the last seen epoch is %d: %w", l.tp, producerID, epoch, e.epoch, kerr.InvalidProducerEpoch)
+	} else if e != nil && e.txnFirstOffset >= 0 && e.epoch == epoch {
+		return nil, nil
 	}
 	if l.producers.verification == nil {
 		l.producers.verification = make(map[int64]*VerificationGuard)
@@ -121,12 +130,12 @@ func (l *Log) StartVerification(producerID int64, epoch int16, baseSequence int3
 	}
 	g := l.producers.verification[producerID]
 	if g == nil || g.epoch < epoch {
-		g = &VerificationGuard{createdMs: time.Now().UnixMilli(), epoch: epoch, lowestSeq: lowest}
+		g = &VerificationGuard{createdMs: time.Now().UnixMilli(), epoch: epoch, lowestSeq: lowest, adds: adds}
 		l.producers.verification[producerID] = g
 	} else if g.epoch == epoch {
 		g.lowestSeq = min(g.lowestSeq, lowest)
 	}
-	return g
+	return g, nil
 }
 
 // applyProducerLocked notes a written batch in the producer state and an aborted transaction in the index.

@@ -29,6 +29,7 @@ type VerificationGuard struct {
 	createdMs int64
 	epoch     int16
 	lowestSeq int32
+	adds      bool // what is written adds the partition to the transaction: transactions of version 2
 }
 
 // marker is what a control batch says. ends is false for control batches that end no transaction: an emptied one, a type that

@@ -122,8 +122,12 @@ func (e *producerEntry) checkSequence(tp TopicPartition, v batch.View) error {
 	return nil
 }
 
-// checkMarker decides whether a transaction marker may be appended.
-func (e *producerEntry) checkMarker(tp TopicPartition, v batch.View, coordinatorEpoch int32) error {
+// checkMarker decides whether a transaction marker may be appended. One that raises the epoch and comes late, when the next transaction is
+// open in that epoch, must not end it.
+func (e *producerEntry) checkMarker(tp TopicPartition, v batch.View, coordinatorEpoch int32, raisesEpoch bool) error {
+	if raisesEpoch && v.ProducerEpoch() == e.epoch && e.txnFirstOffset >= 0 {
+		return producerError(tp, v, kerr.InvalidProducerEpoch, "marker for the transaction before the one that is open since offset %d", e.txnFirstOffset)
+	}
 	if v.ProducerEpoch() < e.epoch {
 		return producerError(tp, v, kerr.InvalidProducerEpoch, "marker for an epoch before the last seen one, %d", e.epoch)
 	}

@@ -160,10 +160,18 @@ func TestVerificationGuard(t *testing.T) {
 		_, err := l.AppendAsLeader(producerBatchOf(1, 0, seq, 1, true), AppendOptions{Guard: g, RequireVerified: true})
 		return err
 	}
+	start := func(epoch int16, seq int32, adds bool) *VerificationGuard {
+		t.Helper()
+		g, err := l.StartVerification(1, epoch, seq, adds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
 	if err := add(0, nil); !errors.Is(err, kerr.InvalidTxnState) {
 		t.Fatalf("without verification: %v", err)
 	}
-	g := l.StartVerification(1, 0, 0)
+	g := start(0, 0, false)
 	if g == nil {
 		t.Fatal("no guard for a transaction that is not open")
 	}
@@ -174,15 +182,65 @@ func TestVerificationGuard(t *testing.T) {
 	if err := add(0, g); !errors.Is(err, kerr.InvalidTxnState) {
 		t.Fatalf("with a guard from before the marker: %v", err)
 	}
-	g = l.StartVerification(1, 0, 0)
+	g = start(0, 0, false)
 	if err := add(0, g); err != nil {
 		t.Fatal(err)
 	}
-	if g := l.StartVerification(1, 0, 1); g != nil {
+	if g := start(0, 1, false); g != nil {
 		t.Error("a guard for an open transaction")
 	}
 	if err := add(1, nil); err != nil {
 		t.Errorf("in an open transaction: %v", err)
+	}
+	if _, err := l.AppendAsLeader(endTxn(1, 1, 1, batch.ControlCommit), AppendOptions{Origin: OriginTxnMarker}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.StartVerification(1, 0, 2, false); !errors.Is(err, kerr.InvalidProducerEpoch) {
+		t.Errorf("in the epoch before: %v", err)
+	}
+}
+
+// With transactions of version 2 (KIP-890) each transaction has an epoch of its own, which its marker raises.
+func TestTransactionsOfVersion2(t *testing.T) {
+	e := newEnv(t, nil)
+	e.open()
+	l := e.log("t", 0)
+	write := func(epoch int16, seq int32) error {
+		g, err := l.StartVerification(1, epoch, seq, true)
+		if err != nil {
+			return err
+		}
+		_, err = l.AppendAsLeader(producerBatchOf(1, epoch, seq, 1, true), AppendOptions{Guard: g, RequireVerified: true})
+		return err
+	}
+	end := func(epoch int16) error {
+		_, err := l.AppendAsLeader(endTxn(1, epoch, 1, batch.ControlCommit), AppendOptions{Origin: OriginTxnMarker, RaisesEpoch: true})
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		err  error
+		want *kerr.Error
+	}{
+		{"a first sequence that is not 0", write(0, 1), kerr.OutOfOrderSequenceNumber},
+		{"the first batch", write(0, 0), nil},
+		{"the next batch", write(0, 1), nil},
+		{"the marker", end(1), nil},
+		{"the marker again", end(1), nil},
+		{"a batch in the epoch before", write(0, 2), kerr.InvalidProducerEpoch},
+		{"a first sequence that is not 0 in the next transaction", write(1, 2), kerr.OutOfOrderSequenceNumber},
+		{"the next transaction", write(1, 0), nil},
+		{"the marker of the first one, late", end(1), kerr.InvalidProducerEpoch},
+		{"a marker of long ago", end(0), kerr.InvalidProducerEpoch},
+		{"the marker of the next transaction", end(2), nil},
+	} {
+		if step.want == nil && step.err != nil || step.want != nil && !errors.Is(step.err, step.want) {
+			t.Errorf("%s: %v, want %v", step.what, step.err, step.want)
+		}
+	}
+	l.SetHighWatermark(l.EndOffset())
+	if lso := l.LastStableOffset(); lso != l.EndOffset() {
+		t.Errorf("last stable offset %d, log end offset %d", lso, l.EndOffset())
 	}
 }
 

@@ -36,6 +36,7 @@ type Conn struct {
 	principal       string
 	softwareName    string
 	softwareVersion string
+	featuresEpoch   int64
 	clientID        string // of the last request: most connections send one for ever
 
 	// Reader goroutine.
@@ -130,6 +131,12 @@ func (c *Conn) SoftwareVersion() string {
 
 // SetSoftware is called by the ApiVersions handler with strings that do not alias the frame.
 func (c *Conn) SetSoftware(name, version string) { c.softwareName, c.softwareVersion = name, version }
+
+// FeaturesEpoch is that of the cluster's features as the client was last told of them, 0 before.
+func (c *Conn) FeaturesEpoch() int64 { return c.featuresEpoch }
+
+// SetFeaturesEpoch is called by the ApiVersions handler.
+func (c *Conn) SetFeaturesEpoch(epoch int64) { c.featuresEpoch = epoch }
 
 // SetMaxRequestBytes changes the limit for the next frames of this connection: it is smaller before authentication.
 func (c *Conn) SetMaxRequestBytes(n int32) { c.fr.limit = n }

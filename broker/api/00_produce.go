@@ -17,9 +17,9 @@ import (
 	"ottla/wire/batch"
 )
 
-// Produce, versions 0-11. v0-2: message sets of magic 0 and 1, converted to batches. v3: one batch of magic 2 for a partition,
+// Produce, versions 0-12. v0-2: message sets of magic 0 and 1, converted to batches. v3: one batch of magic 2 for a partition,
 // transactional id. v5: log start offset. v7: zstd. v8: record errors (KIP-467). v9: flexible. v10: current leader (KIP-951).
-// v11: as v10 (KIP-890).
+// v11: TRANSACTION_ABORTABLE is understood. v12: adds the partitions to the transaction (KIP-890).
 //
 // The handler is the first stage: it appends, in the order of the connection's requests. With acks=-1 and replicas still behind
 // it answers with a Pending, and the connection goes on with its next request.

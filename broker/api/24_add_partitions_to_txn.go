@@ -10,8 +10,8 @@ import (
 	"ottla/wire"
 )
 
-// AddPartitionsToTxn, versions 0-5. v2: PRODUCER_FENCED. v3: flexible. v4: for brokers, several transactions, verify only (KIP-890). v5:
-// TRANSACTION_ABORTABLE is understood.
+// AddPartitionsToTxn, versions 0-5. v2: PRODUCER_FENCED. v3: flexible. v4: for brokers, several transactions, verify only, or added for a
+// producer of a transaction of version 2 (KIP-890). v5: TRANSACTION_ABORTABLE is understood.
 //
 // All partitions are added or none. Errors, per partition: UNKNOWN_TOPIC_OR_PARTITION, TOPIC_AUTHORIZATION_FAILED for internal topics below
 // version 4, and OPERATION_NOT_ATTEMPTED for its neighbours;
@@ -74,7 +74,11 @@ func (a *API) addTransaction(c *wire.Call, t *kmsg.AddPartitionsToTxnRequestTran
 	case t.VerifyOnly:
 		return a.Txns.VerifyPartitions(c.Context(), t.TransactionalID, t.ProducerID, t.ProducerEpoch, tps)
 	}
-	code := a.Txns.AddPartitions(c.Context(), t.TransactionalID, t.ProducerID, t.ProducerEpoch, tps)
+	version := txn.V2
+	if fromClient {
+		version = txn.V0
+	}
+	code := a.Txns.AddPartitions(c.Context(), t.TransactionalID, t.ProducerID, t.ProducerEpoch, tps, version)
 	return slices.Repeat([]int16{code}, len(tps))
 }
 

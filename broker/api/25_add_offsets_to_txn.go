@@ -18,6 +18,7 @@ func addOffsetsToTxn(a *API, c *wire.Call, req *kmsg.AddOffsetsToTxnRequest, res
 		n = int32(len(t.Partitions))
 	}
 	tps := []txn.TopicPartition{{Topic: offsetsTopic, Partition: coordinator.PartitionFor(req.Group, n)}}
-	resp.ErrorCode = oldTxnCode(a.Txns.AddPartitions(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps), req.Version)
+	code := a.Txns.AddPartitions(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, txn.V0)
+	resp.ErrorCode = oldTxnCode(code, req.Version)
 	return nil
 }

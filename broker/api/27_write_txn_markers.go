@@ -9,13 +9,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/broker/config"
+	"ottla/coordinator/txn"
 	"ottla/replication"
 	"ottla/storage"
 	"ottla/wire"
 	"ottla/wire/batch"
 )
 
-// WriteTxnMarkers, versions 0-1. v1: flexible. From a transaction coordinator, or an admin that aborts a hanging transaction: a marker is
+// WriteTxnMarkers, versions 0-2. v1: flexible. v2: version of the transaction. From a transaction coordinator, or an admin that aborts a hanging transaction: a marker is
 // appended to each partition, and answered when it is committed and, for __consumer_offsets, the group coordinator knows.
 //
 // Errors, per partition: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED,
@@ -48,7 +49,7 @@ func (a *API) WriteTxnMarkers(ctx context.Context, req *kmsg.WriteTxnMarkersRequ
 				rp := &rt.Partitions[k]
 				rp.Partition = n
 				one = append(one[:0], marker...) // an append edits what it is given
-				app, err := a.appendMarker(t.Topic, n, one)
+				app, err := a.appendMarker(t.Topic, n, one, txn.Version(m.TransactionVersion) >= txn.V2)
 				if rp.ErrorCode = a.code(err); err == nil {
 					apps, at = append(apps, app), append(at, rp)
 				}
@@ -93,7 +94,7 @@ func controlType(commit bool) batch.ControlType {
 	return batch.ControlAbort
 }
 
-func (a *API) appendMarker(topic string, partition int32, marker []byte) (replication.Appended, error) {
+func (a *API) appendMarker(topic string, partition int32, marker []byte, raisesEpoch bool) (replication.Appended, error) {
 	if a.Replication.Partition(topic, partition) == nil { // unlike other requests this one does not look at the metadata
 		return replication.Appended{}, kerr.UnknownTopicOrPartition
 	}
@@ -101,5 +102,7 @@ func (a *API) appendMarker(topic string, partition int32, marker []byte) (replic
 	if err != nil {
 		return replication.Appended{}, err
 	}
-	return p.AppendAsLeader(marker, -1, storage.OriginTxnMarker)
+	return p.Append(marker, replication.AppendOptions{
+		Acks: -1, AnyEpoch: true, Log: storage.AppendOptions{Origin: storage.OriginTxnMarker, RaisesEpoch: raisesEpoch},
+	})
 }

@@ -13,32 +13,40 @@ import (
 	"ottla/wire"
 )
 
-// TxnOffsetCommit, versions 0-4. v2: leader epoch. v3: flexible; member, generation and group instance id (KIP-447). v4:
-// TRANSACTION_ABORTABLE is understood.
+// TxnOffsetCommit, versions 0-5. v2: leader epoch. v3: flexible; member, generation and group instance id (KIP-447). v4:
+// TRANSACTION_ABORTABLE is understood. v5: makes the offsets part of the transaction (KIP-890).
 //
 // Errors, per partition: those of OffsetCommit; INVALID_TXN_STATE, from version 4 TRANSACTION_ABORTABLE, if AddOffsetsToTxn did not
 // come before; INVALID_PRODUCER_EPOCH; INVALID_PRODUCER_ID_MAPPING.
 func txnOffsetCommit(a *API, c *wire.Call, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) error {
 	var verify func(int32) (*storage.VerificationGuard, error)
-	if config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
+	if req.Version >= 5 || config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
 		verify = func(partition int32) (*storage.VerificationGuard, error) { return a.verifyOffsets(c, req, partition) }
 	}
 	*resp = *a.Groups.TxnCommitOffsets(c.Context(), client(c), req.Version, req, verify)
 	return nil
 }
 
-// verifyOffsets asks whether the group's partition of __consumer_offsets is part of the transaction, unless the log says that it is open.
+// verifyOffsets asks whether the group's partition of __consumer_offsets is part of the transaction, or adds it, unless the log says that it
+// is open.
 func (a *API) verifyOffsets(c *wire.Call, req *kmsg.TxnOffsetCommitRequest, partition int32) (*storage.VerificationGuard, error) {
 	p, err := a.Replication.LeaderPartition(group.Topic, partition)
 	if err != nil {
 		return nil, err
 	}
-	guard := p.Log().StartVerification(req.ProducerID, req.ProducerEpoch, -1)
+	op := verifyOld
+	switch {
+	case req.Version >= 5:
+		op = addToTxn
+	case req.Version >= 4:
+		op = verify
+	}
+	guard, err := p.Log().StartVerification(req.ProducerID, req.ProducerEpoch, -1, op == addToTxn)
 	if guard == nil {
-		return nil, nil
+		return nil, err
 	}
 	tps := []txn.TopicPartition{{Topic: group.Topic, Partition: partition}}
-	codes := a.verifyTransaction(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, req.Version >= 4)
+	codes := a.askTransaction(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, op)
 	if code := codes[0]; code != 0 {
 		return nil, fmt.Errorf("offsets of group %q in the transaction of %q: %w", req.Group, req.TransactionalID, kerr.ErrorForCode(code))
 	}

@@ -38,6 +38,7 @@ type API struct {
 	ProducerIDs *ProducerIDs
 	// ClassicGroupsOnly leaves the consumer group protocol out of what is advertised.
 	ClassicGroupsOnly bool
+	Features          func() Features       // what the cluster offers now
 	Session           func() zkmeta.Session // the broker's present metadata session
 	BrokerEpoch       func() int64          // of the present registration
 	// LostEpoch is above the epoch of the last registration that this broker lost, 0 if it lost none.

@@ -30,7 +30,14 @@ type verified struct {
 // verifyProduce asks the transaction's coordinator about those partitions of a Produce whose logs do not know the transaction yet, all
 // in one request. The result holds nothing about a partition whose append will fail for another reason.
 func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification {
-	if req.TransactionID == nil || !config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
+	op := verifyOld
+	switch {
+	case req.Version >= 12:
+		op = addToTxn
+	case req.Version >= 11:
+		op = verify
+	}
+	if req.TransactionID == nil || op != addToTxn && !config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
 		return verification{}
 	}
 	var known []verified
@@ -51,7 +58,8 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 			if err != nil {
 				continue
 			}
-			k := verified{topic: t.Topic, partition: t.Partitions[j].Partition, guard: p.Log().StartVerification(producerID, epoch, v.BaseSequence())}
+			k := verified{topic: t.Topic, partition: t.Partitions[j].Partition}
+			k.guard, k.err = p.Log().StartVerification(producerID, epoch, v.BaseSequence(), op == addToTxn)
 			if k.guard != nil {
 				ask = append(ask, len(known))
 			}
@@ -65,7 +73,7 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 	for i, k := range ask {
 		tps[i] = txn.TopicPartition{Topic: known[k].topic, Partition: known[k].partition}
 	}
-	for i, code := range a.verifyTransaction(c.Context(), strings.Clone(*req.TransactionID), producerID, epoch, tps, req.Version >= 11) {
+	for i, code := range a.askTransaction(c.Context(), strings.Clone(*req.TransactionID), producerID, epoch, tps, op) {
 		known[ask[i]].err = verificationError(code)
 	}
 	return verification{true, known}

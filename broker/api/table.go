@@ -18,7 +18,7 @@ type row struct {
 
 func table() []row {
 	return []row{
-		{0, 0, 11, produce},
+		{0, 0, 12, produce},
 		{1, 0, 17, fetch},
 		{2, 0, 9, on(listOffsets)},
 		{3, 0, 12, on(describeMetadata)},
@@ -43,9 +43,9 @@ func table() []row {
 		{23, 0, 4, on(offsetForLeaderEpoch)},
 		{24, 0, 5, on(addPartitionsToTxn)},
 		{25, 0, 4, on(addOffsetsToTxn)},
-		{26, 0, 4, on(endTxn)},
-		{27, 0, 1, on(writeTxnMarkers)},
-		{28, 0, 4, on(txnOffsetCommit)},
+		{26, 0, 5, on(endTxn)},
+		{27, 0, 2, on(writeTxnMarkers)},
+		{28, 0, 5, on(txnOffsetCommit)},
 		{32, 0, 4, on(describeConfigs)},
 		{33, 0, 2, on(alterConfigs)},
 		{34, 0, 2, on(alterReplicaLogDirs)},
@@ -101,6 +101,9 @@ func (a *API) Registry() *wire.Registry {
 		apis[i] = wire.API{Key: r.key, Min: r.min, Max: r.max, Handle: r.handler(a)}
 		if slices.Contains(needMetadata, r.key) {
 			apis[i].Handle = a.afterMetadata(apis[i].Handle)
+		}
+		if first, ok := firstV2[r.key]; ok {
+			apis[i].Handle = a.untilWithdrawn(first, apis[i].Handle)
 		}
 	}
 	a.registry = wire.NewRegistry(apis...)

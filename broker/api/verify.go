@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,25 +12,59 @@ import (
 	"ottla/coordinator/txn"
 )
 
-// verifyTransaction asks the transaction's coordinator, which may be this broker, whether partitions are part of it (KIP-890). There is a
-// code for each. abortable says that the client knows TRANSACTION_ABORTABLE (AddPartitionsToTxnManager).
-func (a *API) verifyTransaction(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, abortable bool) []int16 {
+// operation is what a producer's version of the protocol has the transaction's coordinator be asked (TransactionSupportedOperation).
+type operation int8
+
+const (
+	verifyOld operation = iota // whether the partition is part of the transaction; the client does not know TRANSACTION_ABORTABLE
+	verify                     // as before, it does
+	addToTxn                   // to make it part of the transaction, which is of version 2
+)
+
+// How long an addition waits for the producer's last transaction to be completed, and how often it asks (add.partitions.to.txn.retry.backoff.*
+// of Kafka 4). A producer that was told the end of a transaction begins the next one while its markers are being written.
+const (
+	addRetryFor   = 100 * time.Millisecond
+	addRetryEvery = 5 * time.Millisecond
+)
+
+// askTransaction asks the transaction's coordinator, which may be this broker, whether partitions are part of it, or to add them (KIP-890).
+// There is a code for each (AddPartitionsToTxnManager).
+func (a *API) askTransaction(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, op operation) []int16 {
+	codes := a.askOnce(ctx, id, producerID, epoch, tps, op)
+	for end := time.Now().Add(addRetryFor); op == addToTxn && slices.Contains(codes, kerr.ConcurrentTransactions.Code) && time.Now().Before(end); {
+		select {
+		case <-time.After(addRetryEvery):
+		case <-ctx.Done():
+			return codes
+		}
+		codes = a.askOnce(ctx, id, producerID, epoch, tps, op)
+	}
+	return codes
+}
+
+func (a *API) askOnce(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, op operation) []int16 {
 	all := func(code int16) []int16 { return slices.Repeat([]int16{code}, len(tps)) }
 	p, ok := a.Cache.Load().Partition(txn.Topic, a.Txns.PartitionFor(id))
 	if !ok || p.Leader == metadata.NoLeader {
 		return all(kerr.CoordinatorNotAvailable.Code)
 	}
 	var codes []int16
-	if p.Leader == a.BrokerID {
+	switch {
+	case p.Leader == a.BrokerID && op == addToTxn:
+		codes = all(a.Txns.AddPartitions(ctx, id, producerID, epoch, tps, txn.V2))
+	case p.Leader == a.BrokerID:
 		codes = a.Txns.VerifyPartitions(ctx, id, producerID, epoch, tps)
-	} else {
-		resp, err := a.AskCoordinator(ctx, p.Leader, verifyRequest(id, producerID, epoch, tps))
+	default:
+		resp, err := a.AskCoordinator(ctx, p.Leader, coordinatorRequest(id, producerID, epoch, tps, op != addToTxn))
 		switch {
 		case err != nil:
 			a.Log.Debug().Err(err).Str("transactional_id", id).Msg("transaction could not be verified")
 			return all(kerr.NetworkException.Code)
+		case resp == nil && op == addToTxn:
+			return all(kerr.InvalidTxnState.Code) // a Kafka before 3.8 cannot add for a producer
 		case resp == nil:
-			return all(0) // an older Kafka, which cannot say
+			return all(0) // nor say
 		}
 		codes = verifiedCodes(resp, tps)
 	}
@@ -37,15 +72,15 @@ func (a *API) verifyTransaction(ctx context.Context, id string, producerID int64
 		switch {
 		case c == kerr.ProducerFenced.Code:
 			codes[i] = kerr.InvalidProducerEpoch.Code
-		case c == kerr.TransactionAbortable.Code && !abortable:
+		case c == kerr.TransactionAbortable.Code && op == verifyOld:
 			codes[i] = kerr.InvalidTxnState.Code
 		}
 	}
 	return codes
 }
 
-func verifyRequest(id string, producerID int64, epoch int16, tps []txn.TopicPartition) *kmsg.AddPartitionsToTxnRequest {
-	t := kmsg.AddPartitionsToTxnRequestTransaction{TransactionalID: id, ProducerID: producerID, ProducerEpoch: epoch, VerifyOnly: true}
+func coordinatorRequest(id string, producerID int64, epoch int16, tps []txn.TopicPartition, verifyOnly bool) *kmsg.AddPartitionsToTxnRequest {
+	t := kmsg.AddPartitionsToTxnRequestTransaction{TransactionalID: id, ProducerID: producerID, ProducerEpoch: epoch, VerifyOnly: verifyOnly}
 	for _, tp := range tps {
 		n := len(t.Topics)
 		if n == 0 || t.Topics[n-1].Topic != tp.Topic {

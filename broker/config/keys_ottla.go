@@ -33,6 +33,12 @@ var OttlaProduceValidation = define(areaOwn, Key[string]{
 	Doc:        "How record batches are checked before they are stored: header reads batch headers, checksums and uncompressed records; deep also decompresses compressed batches and reads every record, as Kafka does.",
 })
 
+var OttlaTransactionV2Enable = define(areaOwn, Key[bool]{
+	Name: "ottla.transaction.v2.enable", Default: true,
+	Importance: Medium,
+	Doc:        "Whether this broker takes part in transactions of version 2 (KIP-890), which clients use when all registered brokers do: each transaction has an epoch of its own, and partitions are added to it by being written to. Kafka 3.9 does not know them; while one of its brokers is registered they are not offered.",
+})
+
 var OttlaZookeeperAuth = define(areaOwn, Key[Password]{
 	Name: "ottla.zookeeper.auth", Null: true,
 	Importance: Medium,

@@ -14,6 +14,7 @@ const (
 	notOpened  = "compressed batches are not opened on append unless the topic needs it (compaction, time limits): what is inside is the producer's"
 	byIDEarly  = "Kafka refuses the whole request, without brokers, where a topic is asked for by id below version 12; we refuse that topic"
 	kip848     = "Ottla serves KIP-848 groups as Kafka 4 does; Kafka 3.9 does not with ZooKeeper"
+	version2   = "Ottla serves transactions of version 2 (KIP-890) as Kafka 4 does; Kafka 3.9 does not with ZooKeeper"
 	cutShort   = "Kafka cuts down-converted data at the size of what is stored; we return whole messages"
 )
 
@@ -23,6 +24,10 @@ var deliberate = []deviation{
 	{"connection/SaslHandshake without SASL", "raw", "", `"connection closed"`, "SASL is not served yet, and not advertised"},
 	{"connection/negative client id length", "raw", "", `"connection closed"`, "only -1 means null; other negative lengths are garbage"},
 	{"connection/null for an array that must not be", "raw", "", "*", "a null array is read as an empty one"},
+
+	{"api versions/*", "*", "ApiKeys*.MaxVersion", "12", version2},
+	{"api versions/*", "ask", "FinalizedFeatures*", "*", version2},
+	{"api versions/v4", "ask", "SupportedFeatures*", "*", version2},
 
 	// Produce and Fetch.
 	{"produce/null records, v*", "produce", "*", "*", "Kafka never answers and the connection hangs; we answer INVALID_RECORD"},
@@ -85,7 +90,7 @@ var deliberate = []deviation{
 }
 
 // onPurpose returns the entry of the table that covers a difference, or -1. Kafka itself has no deviations.
-func onPurpose(kind harness.Kind, name, step string, d difference) int {
+func onPurpose(deliberate []deviation, kind harness.Kind, name, step string, d difference) int {
 	if kind != harness.Ottla {
 		return -1
 	}

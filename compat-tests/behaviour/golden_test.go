@@ -21,8 +21,8 @@ type step struct {
 // golden are the answers by case.
 type golden map[string][]step
 
-func readGolden() (golden, error) {
-	b, err := os.ReadFile(goldenPath)
+func readGolden(path string) (golden, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -30,13 +30,13 @@ func readGolden() (golden, error) {
 	d.UseNumber()
 	var g golden
 	if err := d.Decode(&g); err != nil {
-		return nil, fmt.Errorf("%s: %w", goldenPath, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return g, nil
 }
 
 // write prints one answer a line, so that a change can be read.
-func (g golden) write() error {
+func (g golden) write(path string) error {
 	var b bytes.Buffer
 	b.WriteString("{\n")
 	for i, name := range slices.Sorted(maps.Keys(g)) {
@@ -53,10 +53,10 @@ func (g golden) write() error {
 		b.WriteString("\n]")
 	}
 	b.WriteString("\n}\n")
-	if err := os.MkdirAll(filepath.Dir(goldenPath), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(goldenPath, b.Bytes(), 0o644)
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
 func encode(v any) string {

@@ -186,8 +186,8 @@ func MetadataFits(metadata string, limit int) bool {
 	return n <= limit
 }
 
-// txnCommitEvent is a TxnOffsetCommit, versions 0-4. v2: leader epoch. v3: member, generation and group instance id (KIP-447).
-// v4: TRANSACTION_ABORTABLE is understood. The offsets count once the transaction's commit marker is written.
+// txnCommitEvent is a TxnOffsetCommit, versions 0-5. v2: leader epoch. v3: member, generation and group instance id (KIP-447).
+// v4: TRANSACTION_ABORTABLE is understood. v5: the offsets become part of the transaction (KIP-890). The offsets count once the transaction's commit marker is written.
 type txnCommitEvent struct {
 	coordinator.Request
 	version int16

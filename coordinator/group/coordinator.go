@@ -233,8 +233,8 @@ func (c *Coordinator) CommitOffsets(ctx context.Context, _ Client, version int16
 	return e.resp
 }
 
-// TxnCommitOffsets answers a TxnOffsetCommit, versions 0-4. That the producer's transaction includes the group's partition
-// (transaction.partition.verification.enable) is checked by verify, which may wait: nil for no check. The log looks again at what it
+// TxnCommitOffsets answers a TxnOffsetCommit, versions 0-5. That the producer's transaction includes the group's partition
+// (transaction.partition.verification.enable) is checked by verify, or made so, which may wait: nil for no check. The log looks again at what it
 // returns when it appends.
 func (c *Coordinator) TxnCommitOffsets(
 	ctx context.Context, _ Client, version int16, req *kmsg.TxnOffsetCommitRequest, verify func(partition int32) (*storage.VerificationGuard, error),

@@ -17,6 +17,7 @@ type addEvent struct {
 	producerID    int64
 	producerEpoch int16
 	verify        bool
+	version       Version
 	partitions    []TopicPartition // may alias a request
 
 	codes []int16 // by partition, with verify
@@ -93,6 +94,6 @@ func (e *addEvent) add(m *machine, t *transaction, nowMs int64) {
 	for _, tp := range e.partitions {
 		d.partitions[TopicPartition{strings.Clone(tp.Topic), tp.Partition}] = struct{}{}
 	}
-	d.lastUpdateMs = nowMs
+	d.lastUpdateMs, d.version, d.prevProducerID = nowMs, e.version, t.producerID
 	m.write(t, &d)
 }

@@ -54,7 +54,7 @@ type Deps struct {
 	// Deleted asks the metadata store whether a partition that this broker has not been told of does not exist: it may also be that the
 	// controller's news come after its word to lead a partition of __transaction_state.
 	Deleted func(ctx context.Context, topic string, partition int32) (bool, error)
-	// SendMarkers has markers written by a broker, which may be this one.
+	// SendMarkers has markers written by a broker, which may be this one, with a version of the request that it knows.
 	SendMarkers func(ctx context.Context, broker int32, req *kmsg.WriteTxnMarkersRequest) (*kmsg.WriteTxnMarkersResponse, error)
 }
 
@@ -142,11 +142,16 @@ func (c *Coordinator) InitProducerID(ctx context.Context, id string, timeoutMs i
 	}
 }
 
-// AddPartitions makes partitions part of the producer's transaction, opening it if need be.
+// AddPartitions makes partitions part of the producer's transaction, opening it if need be. version is V2 if it is a leader that asks, for what a
+// producer writes to it.
 //
 // Errors: INVALID_REQUEST, INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, and the coordinator's.
-func (c *Coordinator) AddPartitions(ctx context.Context, id string, producerID int64, epoch int16, partitions []TopicPartition) int16 {
-	e := &addEvent{Request: coordinator.NewRequest(), id: id, producerID: producerID, producerEpoch: epoch, partitions: partitions}
+func (c *Coordinator) AddPartitions(
+	ctx context.Context, id string, producerID int64, epoch int16, partitions []TopicPartition, version Version,
+) int16 {
+	e := &addEvent{
+		Request: coordinator.NewRequest(), id: id, producerID: producerID, producerEpoch: epoch, partitions: partitions, version: version,
+	}
 	if c.do(ctx, id, e) != nil {
 		return codeNotAvailable
 	}
@@ -168,15 +173,29 @@ func (c *Coordinator) VerifyPartitions(ctx context.Context, id string, producerI
 	return slices.Repeat([]int16{all}, len(partitions))
 }
 
-// End commits or aborts the producer's transaction.
+// End commits or aborts the producer's transaction, and returns the producer id and epoch that it goes on with: with V2 the epoch is raised
+// by every end, also by the abort of nothing, and a producer that repeats an end with the epoch before gets the same answer again.
 //
 // Errors: INVALID_REQUEST, INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE, and the coordinator's.
-func (c *Coordinator) End(ctx context.Context, id string, producerID int64, epoch int16, commit bool) int16 {
-	e := &endEvent{Request: coordinator.NewRequest(), id: id, producerID: producerID, producerEpoch: epoch, commit: commit}
-	if c.do(ctx, id, e) != nil {
-		return codeNotAvailable
+func (c *Coordinator) End(
+	ctx context.Context, id string, producerID int64, epoch int16, commit bool, version Version,
+) (nextID int64, nextEpoch int16, errorCode int16) {
+	newID := noProducerID
+	for {
+		e := &endEvent{
+			Request: coordinator.NewRequest(), id: id, producerID: producerID, producerEpoch: epoch, commit: commit, version: version, newID: newID,
+		}
+		if c.do(ctx, id, e) != nil {
+			return noProducerID, noProducerEpoch, codeNotAvailable
+		}
+		if !e.needsID {
+			return e.nextID, e.nextEpoch, e.code
+		}
+		var err error
+		if newID, err = c.deps.NextProducerID(ctx); err != nil {
+			return noProducerID, noProducerEpoch, code(err)
+		}
 	}
-	return e.code
 }
 
 // Describe answers for one id of a DescribeTransactions.

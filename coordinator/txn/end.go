@@ -7,7 +7,8 @@ import (
 	"ottla/coordinator"
 )
 
-// endEvent is an EndTxn. It is answered when the outcome is committed; the markers follow.
+// endEvent is an EndTxn. It is answered when the outcome is committed; the markers follow. A V2 end of a transaction whose epochs are used up
+// needs a new producer id, which the machine cannot fetch: it says needsID, and the event comes again with newID.
 //
 // Errors: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS while the same outcome is being completed,
 // INVALID_TXN_STATE for the other outcome or when there is no transaction.
@@ -17,22 +18,39 @@ type endEvent struct {
 	producerID    int64
 	producerEpoch int16
 	commit        bool
-	code          int16
+	version       Version
+	newID         int64
+
+	needsID   bool
+	nextID    int64 // what the producer goes on with, -1 below V2
+	nextEpoch int16
+	code      int16
 }
 
 func (e *endEvent) Traits() coordinator.Traits { return 0 }
 func (e *endEvent) Fail(err error)             { e.finish(code(err)) }
 
 func (e *endEvent) finish(code int16) {
-	e.code = code
+	if e.code = code; code != 0 || e.version < V2 {
+		e.nextID, e.nextEpoch = noProducerID, noProducerEpoch
+	}
 	e.Finish()
 }
 
 func (e *endEvent) handle(m *machine, now time.Time) {
 	t := m.txns[e.id]
-	c := t.check(e.producerID, e.producerEpoch)
-	if c == 0 {
-		c = e.decide(m, t, now.UnixMilli())
+	var c int16
+	switch {
+	case e.version >= V2:
+		c = e.decide2(m, t, now.UnixMilli())
+	default:
+		if c = t.check(e.producerID, e.producerEpoch); c == 0 {
+			c = e.decide(m, t, now.UnixMilli())
+		}
+	}
+	if e.needsID {
+		e.Finish()
+		return
 	}
 	m.whenCommitted(func(_ time.Time, err error) {
 		if err != nil {
@@ -43,15 +61,19 @@ func (e *endEvent) handle(m *machine, now time.Time) {
 	})
 }
 
-func (e *endEvent) decide(m *machine, t *transaction, nowMs int64) int16 {
-	prepare := PrepareAbort
+func (e *endEvent) outcome() State {
 	if e.commit {
-		prepare = PrepareCommit
+		return PrepareCommit
 	}
+	return PrepareAbort
+}
+
+func (e *endEvent) decide(m *machine, t *transaction, nowMs int64) int16 {
+	prepare := e.outcome()
 	switch t.state {
 	case Ongoing:
 		d := t.metadata
-		d.state, d.lastUpdateMs = prepare, nowMs
+		d.state, d.lastUpdateMs, d.version, d.prevProducerID = prepare, nowMs, e.version, t.producerID
 		m.write(t, &d)
 		m.sendWhenCommitted(t)
 		return 0
@@ -61,6 +83,62 @@ func (e *endEvent) decide(m *machine, t *transaction, nowMs int64) int16 {
 		return 0
 	}
 	return codeInvalidTxnState
+}
+
+// decide2 is decide for V2 (TransactionCoordinator.endTransaction). The epoch tells a repetition, which has the one before, from the end of
+// the next transaction, which may be empty: then it can only be aborted.
+func (e *endEvent) decide2(m *machine, t *transaction, nowMs int64) int16 {
+	if t == nil {
+		return codeInvalidMapping
+	}
+	done := t.state == CompleteCommit || t.state == CompleteAbort
+	// rotated: this end used the last epoch, and the producer has a new id since.
+	rotated := done && t.producerEpoch == 0 && t.lastProducerID == e.producerID && e.producerEpoch == math.MaxInt16-1
+	repeated := (done || t.state.preparing()) && (rotated || int32(t.producerEpoch) == int32(e.producerEpoch)+1)
+	switch {
+	case t.producerID != e.producerID && !rotated:
+		return codeInvalidMapping
+	case !repeated && (t.state.preparing() || t.producerEpoch != e.producerEpoch):
+		return codeFenced
+	case repeated && done && t.producerEpoch == math.MaxInt16:
+		return codeFenced // it was fenced with the last epoch, which is for nobody to go on with
+	}
+	prepare := e.outcome()
+	switch {
+	case repeated && t.state == prepare:
+		return codeConcurrent
+	case repeated && t.state == prepare.completed():
+		e.nextID, e.nextEpoch = t.next()
+		return 0
+	case repeated, t.state != Ongoing && e.commit:
+		return codeInvalidTxnState
+	}
+	return e.bump(m, t, nowMs)
+}
+
+// bump ends the transaction, or the one that never began, in the next epoch.
+func (e *endEvent) bump(m *machine, t *transaction, nowMs int64) int16 {
+	d := t.metadata
+	if t.exhausted() {
+		if e.newID == noProducerID {
+			e.needsID = true
+			return 0
+		}
+		d.nextProducerID = e.newID
+	}
+	if t.state != Ongoing {
+		d.startMs, d.partitions = nowMs, nil
+	}
+	if t.producerEpoch < math.MaxInt16 { // no producer is ever given the last epoch, so only a foreign record can have it here
+		d.producerEpoch++
+	}
+	last := t.producerEpoch
+	d.state, d.lastUpdateMs, d.version, d.prevProducerID = e.outcome(), nowMs, e.version, t.producerID
+	m.write(t, &d)
+	m.whenApplied(func() { t.lastProducerEpoch = last })
+	e.nextID, e.nextEpoch = d.next()
+	m.sendWhenCommitted(t)
+	return 0
 }
 
 // markersEvent says that all markers of a transaction are written.
@@ -93,7 +171,7 @@ func (m *machine) abortOverdue(now time.Time) {
 		if t.state == Ongoing && t.startMs+int64(t.timeoutMs) < nowMs && t.producerEpoch < math.MaxInt16 {
 			m.log.Info().Str("transactional_id", t.id).Int64("producer_id", t.producerID).Int16("producer_epoch", t.producerEpoch).
 				Msg("aborting transaction that is open for too long")
-			m.fence(t, nowMs)
+			m.fence(t, noProducerID, nowMs)
 			m.split = true
 		}
 	}

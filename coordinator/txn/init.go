@@ -49,7 +49,7 @@ func (e *initEvent) handle(m *machine, now time.Time) {
 			return
 		}
 		t = &transaction{id: strings.Clone(e.id), lastProducerID: noProducerID, lastProducerEpoch: noProducerEpoch}
-		t.metadata = metadata{producerID: e.newID, producerEpoch: noProducerEpoch, state: Empty, startMs: noTimestampMs, lastUpdateMs: nowMs}
+		t.metadata = newMetadata(e.newID, nowMs)
 	}
 	if !e.valid(t) {
 		e.later(m, codeFenced)
@@ -64,7 +64,12 @@ func (e *initEvent) handle(m *machine, now time.Time) {
 			e.later(m, codeUnknownServerError) // no producer is ever given the last epoch, so only a foreign record can say this
 			return
 		}
-		m.fence(t, nowMs)
+		if t.version >= V2 && t.exhausted() && e.newID == noProducerID {
+			e.needsID = true
+			e.Finish()
+			return
+		}
+		m.fence(t, e.newID, nowMs)
 		e.later(m, codeConcurrent)
 	default:
 		e.bump(m, t, nowMs)
@@ -90,7 +95,8 @@ func (e *initEvent) valid(t *transaction) bool {
 
 // bump gives the producer its new epoch (TransactionMetadata.prepareIncrementProducerEpoch, prepareProducerIdRotation).
 func (e *initEvent) bump(m *machine, t *transaction, nowMs int64) {
-	d := metadata{producerID: t.producerID, timeoutMs: e.timeoutMs, state: Empty, lastUpdateMs: nowMs, startMs: noTimestampMs}
+	d := newMetadata(t.producerID, nowMs)
+	d.timeoutMs, d.version, d.prevProducerID = e.timeoutMs, t.version, t.producerID
 	lastID, lastEpoch := t.producerID, noProducerEpoch
 	switch {
 	case t.exhausted() && (!e.expects() || e.producerEpoch == t.producerEpoch):
@@ -129,11 +135,15 @@ func (e *initEvent) bump(m *machine, t *transaction, nowMs int64) {
 	})
 }
 
-// fence aborts an open transaction in a new epoch, which shuts its producer out.
-func (m *machine) fence(t *transaction, nowMs int64) {
+// fence aborts an open transaction in a new epoch, which shuts its producer out. If that is the last epoch of a V2 transaction, what follows
+// has the producer id newID; with -1 it gets one from the next InitProducerId.
+func (m *machine) fence(t *transaction, newID, nowMs int64) {
 	d := t.metadata
+	if t.version >= V2 && t.exhausted() {
+		d.nextProducerID = newID
+	}
 	d.producerEpoch++
-	d.state, d.lastUpdateMs = PrepareAbort, nowMs
+	d.state, d.lastUpdateMs, d.prevProducerID = PrepareAbort, nowMs, t.producerID
 	m.write(t, &d)
 	m.whenApplied(func() { t.lastProducerEpoch = noProducerEpoch })
 	m.sendWhenCommitted(t)

@@ -121,6 +121,9 @@ func (m *machine) Replay(r coordinator.Record) error {
 		m.txns[id] = t
 	}
 	t.metadata, t.sent = *d, nil
+	if d.prevProducerID != noProducerID {
+		t.lastProducerID = d.prevProducerID
+	}
 	delete(m.incomplete, id)
 	return nil
 }
@@ -173,7 +176,7 @@ func (m *machine) sendWhenCommitted(t *transaction) {
 		default:
 			t.sent = &markers{
 				partition: m.partition, ended: m.ended, id: t.id, producerID: t.producerID, epoch: t.producerEpoch,
-				commit: t.state == PrepareCommit, left: maps.Clone(t.partitions),
+				commit: t.state == PrepareCommit, version: t.version, left: maps.Clone(t.partitions),
 			}
 			m.send(t.sent)
 		}
@@ -183,6 +186,8 @@ func (m *machine) sendWhenCommitted(t *transaction) {
 // complete writes CompleteX: all markers of t are written.
 func (m *machine) complete(now time.Time, t *transaction) {
 	d := t.metadata
+	d.producerID, d.producerEpoch = t.next()
+	d.prevProducerID, d.nextProducerID = t.producerID, noProducerID
 	d.state, d.partitions, d.lastUpdateMs = t.state.completed(), nil, now.UnixMilli()
 	m.incomplete[t.id] = t // until it is replayed
 	m.write(t, &d)

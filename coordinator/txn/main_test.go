@@ -38,6 +38,7 @@ type marked struct {
 	commit           bool
 	coordinatorEpoch int32
 	code             int16
+	version          Version
 }
 
 func newRig(t *testing.T, log *logtest.Log, cfg Config) *rig {
@@ -83,7 +84,7 @@ func (r *rig) send(_ context.Context, broker int32, req *kmsg.WriteTxnMarkersReq
 				if r.answer != nil {
 					code = r.answer(broker, req, tp)
 				}
-				r.written = append(r.written, marked{broker, tp, m.ProducerID, m.ProducerEpoch, m.Committed, m.CoordinatorEpoch, code})
+				r.written = append(r.written, marked{broker, tp, m.ProducerID, m.ProducerEpoch, m.Committed, m.CoordinatorEpoch, code, Version(m.TransactionVersion)})
 				rt.Partitions = append(rt.Partitions, kmsg.WriteTxnMarkersResponseMarkerTopicPartition{Partition: p, ErrorCode: code})
 			}
 			rm.Topics = append(rm.Topics, rt)
@@ -128,11 +129,22 @@ func (r *rig) init(id string) (int64, int16) {
 }
 
 func (r *rig) add(id string, pid int64, epoch int16, tps ...TopicPartition) int16 {
-	return r.c.AddPartitions(r.t.Context(), id, pid, epoch, tps)
+	return r.c.AddPartitions(r.t.Context(), id, pid, epoch, tps, V0)
+}
+
+// add2 is what a leader asks for.
+func (r *rig) add2(id string, pid int64, epoch int16, tps ...TopicPartition) int16 {
+	return r.c.AddPartitions(r.t.Context(), id, pid, epoch, tps, V2)
 }
 
 func (r *rig) end(id string, pid int64, epoch int16, commit bool) int16 {
-	return r.c.End(r.t.Context(), id, pid, epoch, commit)
+	_, _, code := r.c.End(r.t.Context(), id, pid, epoch, commit, V0)
+	return code
+}
+
+// end2 ends with V2.
+func (r *rig) end2(id string, pid int64, epoch int16, commit bool) (nextID int64, nextEpoch, code int16) {
+	return r.c.End(r.t.Context(), id, pid, epoch, commit, V2)
 }
 
 func (r *rig) want(what string, got, want int16) {

@@ -19,6 +19,7 @@ type markers struct {
 	producerID int64
 	epoch      int16
 	commit     bool
+	version    Version
 
 	left map[TopicPartition]struct{} // guarded by senders.mu
 }
@@ -276,7 +277,7 @@ func (s *senders) request(errands []errand) *kmsg.WriteTxnMarkersRequest {
 			i = len(req.Markers)
 			at[e.m] = i
 			req.Markers = append(req.Markers, kmsg.WriteTxnMarkersRequestMarker{
-				ProducerID: e.m.producerID, ProducerEpoch: e.m.epoch, Committed: e.m.commit, CoordinatorEpoch: epoch,
+				ProducerID: e.m.producerID, ProducerEpoch: e.m.epoch, Committed: e.m.commit, CoordinatorEpoch: epoch, TransactionVersion: int8(e.m.version),
 			})
 		}
 		addTopicPartition(&req.Markers[i], e.tp)
@@ -284,8 +285,8 @@ func (s *senders) request(errands []errand) *kmsg.WriteTxnMarkersRequest {
 	return req
 }
 
-// writeTxnMarkersVersion is what brokers since Kafka 2.8 take; there is no negotiation on this connection.
-const writeTxnMarkersVersion = 1
+// writeTxnMarkersVersion has the version of the transaction; Deps.SendMarkers lowers it for brokers that do not know it.
+const writeTxnMarkersVersion = 2
 
 func addTopicPartition(m *kmsg.WriteTxnMarkersRequestMarker, tp TopicPartition) {
 	for i := range m.Topics {

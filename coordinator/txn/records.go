@@ -14,11 +14,11 @@ import (
 //	producerId int64, producerEpoch int16, timeoutMs int32, state int8, topics [topic string, partitions [int32]] (null in Empty),
 //	lastUpdateMs int64, startMs int64
 //
-// and a null value forgets the transactional id. Version 1, which is flexible, is written by clusters with transaction.version 1 or later;
-// it is read.
+// and a null value forgets the transactional id. Version 1 is flexible, with tagged fields: previous producer id (0), next producer id (1),
+// version of the client (2). Kafka 3.9 reads it, and skips tags that it does not know, but does not write it. It is written here for
+// transactional ids whose last transaction was of version 2.
 const (
 	keyVersion        = 0
-	valueVersion      = 0
 	valueNewest       = 1
 	maxString         = 1<<15 - 1
 	valueTopicsAt     = 2 + 8 + 2 + 4 + 1
@@ -33,9 +33,12 @@ func encodeKey(id string) []byte {
 }
 
 func encodeValue(d *metadata) []byte {
-	v := kmsg.TxnMetadataValue{
-		Version: valueVersion, ProducerID: d.producerID, ProducerEpoch: d.producerEpoch, TimeoutMillis: d.timeoutMs,
-		State: kmsg.TransactionState(d.state), LastUpdateTimestamp: d.lastUpdateMs, StartTimestamp: d.startMs,
+	v := kmsg.NewTxnMetadataValue()
+	v.ProducerID, v.ProducerEpoch, v.TimeoutMillis = d.producerID, d.producerEpoch, d.timeoutMs
+	v.State, v.LastUpdateTimestamp, v.StartTimestamp = kmsg.TransactionState(d.state), d.lastUpdateMs, d.startMs
+	if d.version >= V2 {
+		v.Version, v.ClientTransactionVersion = 1, int16(d.version)
+		v.PreviousProducerID, v.NextProducerID = d.prevProducerID, d.nextProducerID
 	}
 	if d.state != Empty {
 		v.Topics = []kmsg.TxnMetadataValueTopic{}
@@ -77,13 +80,14 @@ func decodeValue(value []byte) (*metadata, error) {
 	if err := checkCounts(version, value[valueTopicsAt:]); err != nil {
 		return nil, err
 	}
-	var v kmsg.TxnMetadataValue
+	v := kmsg.NewTxnMetadataValue()
 	if err := v.UnsafeReadFrom(value); err != nil {
 		return nil, fmt.Errorf("value of version %d: %w", version, err)
 	}
 	d := &metadata{
 		producerID: v.ProducerID, producerEpoch: v.ProducerEpoch, timeoutMs: v.TimeoutMillis, state: State(v.State),
 		lastUpdateMs: v.LastUpdateTimestamp, startMs: v.StartTimestamp,
+		version: Version(v.ClientTransactionVersion), prevProducerID: v.PreviousProducerID, nextProducerID: v.NextProducerID,
 	}
 	if d.state < Empty || d.state > PrepareEpochFence {
 		return nil, fmt.Errorf("state %d is not known", d.state)

@@ -5,8 +5,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"ottla/wire/batch"
 )
 
@@ -81,20 +79,44 @@ func TestDamagedRecordsAreRefused(t *testing.T) {
 	}
 }
 
-func TestNewerValueIsRead(t *testing.T) {
-	v := kmsg.TxnMetadataValue{Version: 1, ProducerID: 7, ProducerEpoch: 1, TimeoutMillis: 5, State: 1, StartTimestamp: 9, LastUpdateTimestamp: 10}
-	v.Topics = []kmsg.TxnMetadataValueTopic{{Topic: "t", Partitions: []int32{3}}}
-	d, err := decodeValue(v.AppendTo(nil))
-	if err != nil {
-		t.Fatal(err)
+// Apache Kafka 4.3.1 with transaction.version 2 writes version 1 for all; we write it for what its clients did with version 2.
+func TestVersion2RecordsAreWrittenAsKafka4WritesThem(t *testing.T) {
+	states, rotated := map[State]int{}, 0
+	eachRecord(t, "kafka-4.3.1.log", func(key, value []byte) {
+		id, ok, err := decodeKey(key)
+		if err != nil || !ok {
+			t.Fatalf("key %x: %v, %v", key, ok, err)
+		}
+		d, err := decodeValue(value)
+		if err != nil {
+			t.Fatalf("value %x: %v", value, err)
+		}
+		if d.version < V2 {
+			if again, err := decodeValue(encodeValue(d)); err != nil || again.state != d.state || again.producerEpoch != d.producerEpoch {
+				t.Errorf("%q: %+v became %+v, %v", id, d, again, err)
+			}
+			return
+		}
+		states[d.state]++
+		if d.nextProducerID != noProducerID {
+			rotated++
+		}
+		if got := encodeValue(d); !bytes.Equal(got, value) {
+			t.Errorf("value of %q is %x, Kafka wrote %x", id, got, value)
+		}
+	})
+	for s := Empty; s <= CompleteAbort; s++ {
+		if states[s] == 0 {
+			t.Errorf("no record in state %v among Kafka's", s)
+		}
 	}
-	if _, ok := d.partitions[TopicPartition{"t", 3}]; !ok || d.producerID != 7 || d.state != Ongoing || d.startMs != 9 {
-		t.Errorf("got %+v", d)
+	if rotated == 0 {
+		t.Error("no record with a next producer id among Kafka's")
 	}
 }
 
 func FuzzRecord(f *testing.F) {
-	for _, file := range kafkaSegments {
+	for _, file := range append(kafkaSegments, "kafka-4.3.1.log") {
 		eachRecord(f, file, func(key, value []byte) { f.Add(bytes.Clone(key), bytes.Clone(value)) })
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {

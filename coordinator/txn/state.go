@@ -54,6 +54,16 @@ const (
 	noTimestampMs   int64 = -1
 )
 
+// Version is that of the protocol between a client and the brokers (org.apache.kafka.server.common.TransactionVersion).
+type Version int16
+
+// The versions. With V2 a partition is added to a transaction by the leader that is written to, and each end of a transaction raises the
+// epoch (KIP-890). Version 1 is V0 for clients.
+const (
+	V0 Version = 0
+	V2 Version = 2
+)
+
 // TopicPartition names a partition.
 type TopicPartition struct {
 	Topic     string
@@ -76,6 +86,30 @@ type metadata struct {
 	partitions    map[TopicPartition]struct{}
 	lastUpdateMs  int64
 	startMs       int64 // of the present or last transaction, -1 none yet
+
+	// version is the transaction version of the client that made the last transition (KIP-890). What follows is stored with V2 only.
+	version Version
+	// prevProducerID is the producer id before the last transition, -1 if it is not known.
+	prevProducerID int64
+	// nextProducerID is what a transaction that is being ended continues with, -1 if that is its own producer id: its epochs are used up.
+	nextProducerID int64
+}
+
+// newMetadata is a transactional id that has no producer yet.
+func newMetadata(producerID, nowMs int64) metadata {
+	return metadata{
+		producerID: producerID, producerEpoch: noProducerEpoch, state: Empty, startMs: noTimestampMs, lastUpdateMs: nowMs,
+		prevProducerID: noProducerID, nextProducerID: noProducerID,
+	}
+}
+
+// next is what the producer has after the transaction: with V2 every end raises the epoch, and gives a new producer id instead where
+// there is no epoch left.
+func (d *metadata) next() (producerID int64, epoch int16) {
+	if d.state.preparing() && d.version >= V2 && d.nextProducerID != noProducerID {
+		return d.nextProducerID, 0
+	}
+	return d.producerID, d.producerEpoch
 }
 
 // exhausted tells whether the producer id has no epoch left: the last one is kept for fencing.
@@ -91,7 +125,7 @@ func (d *metadata) sorted() []TopicPartition {
 type transaction struct {
 	id string
 	metadata
-	// The producer id and epoch before the last InitProducerId, by which its repetition is recognised (KIP-360).
+	// The producer id and epoch before the last InitProducerId or V2 end, by which a repeated InitProducerId is recognised (KIP-360).
 	lastProducerID    int64
 	lastProducerEpoch int16
 	// sent are the markers of the present PrepareX that have been handed to the senders, nil before.
