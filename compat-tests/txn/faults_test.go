@@ -41,15 +41,20 @@ func TestHistory(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		n := map[outcome]int{}
+		n, versions := map[outcome]int{}, map[bool]int{}
 		for _, tx := range h.transactions {
-			n[tx.end]++
+			if n[tx.end]++; tx.end == committed {
+				versions[tx.version2]++
+			}
 		}
 		found := check(h)
-		t.Logf("%v: %d transactions (%d committed, %d aborted, %d of unknown end), %d records visible, %d copied, %d brokers taken down, %d programs crashed, %d anomalies",
-			length, len(h.transactions), n[committed], n[aborted], n[unknown], len(h.final), len(h.copies), faults, w.crashes.Load(), len(found))
+		t.Logf("%v: %d transactions (%d committed, %d of them with version 2, %d aborted, %d of unknown end), %d records visible, %d copied, %d brokers taken down, %d programs crashed, %d anomalies",
+			length, len(h.transactions), n[committed], versions[true], n[aborted], n[unknown], len(h.final), len(h.copies), faults, w.crashes.Load(), len(found))
 		if n[committed] == 0 || faults == 0 {
 			t.Errorf("nothing was tested")
+		}
+		if versions[true] == 0 || versions[false] == 0 {
+			t.Errorf("%d commits of version 2, %d of version 1: want both", versions[true], versions[false])
 		}
 		for i, a := range found {
 			if i == 20 {

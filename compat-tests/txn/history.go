@@ -31,6 +31,7 @@ type write struct {
 type transaction struct {
 	producer, n int
 	end         outcome
+	version2    bool // it was ended with transactions of version 2, as far as its producer knows
 	writes      []write
 }
 

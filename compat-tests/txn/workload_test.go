@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // workload is the programs whose history is checked.
@@ -29,9 +31,14 @@ func decode(b []byte) (r record, err error) {
 	return r, err
 }
 
-// options are those of a transactional client. The timeout ends what a crashed program left open.
-func (w *workload) options(id string) []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(w.seeds()...), kgo.TransactionalID(id), kgo.TransactionTimeout(15 * time.Second), kgo.MetadataMinAge(100 * time.Millisecond),
+// options are those of a transactional client. The timeout ends what a crashed program left open. Every other client uses transactions of
+// version 1, as all did before Kafka 4, beside those that use what the brokers offer.
+func (w *workload) options(id string, n int) []kgo.Opt {
+	max := kversion.Stable()
+	if n%2 == 1 {
+		max.SetMaxKeyVersion(int16(kmsg.Produce), 11)
+	}
+	return []kgo.Opt{kgo.MaxVersions(max), kgo.SeedBrokers(w.seeds()...), kgo.TransactionalID(id), kgo.TransactionTimeout(15 * time.Second), kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordDeliveryTimeout(20 * time.Second), kgo.RetryTimeout(20 * time.Second)}
 }
 
@@ -53,7 +60,7 @@ func (w *workload) produce(ctx context.Context, t *testing.T, producer int) []tr
 	for n := 0; ctx.Err() == nil; n++ {
 		if cl == nil {
 			var err error
-			cl, err = kgo.NewClient(append(w.options(fmt.Sprintf("producer-%d", producer)), kgo.DefaultProduceTopic(w.source), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+			cl, err = kgo.NewClient(append(w.options(fmt.Sprintf("producer-%d", producer), producer), kgo.DefaultProduceTopic(w.source), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 			if err != nil {
 				t.Error(err)
 				return all
@@ -93,8 +100,15 @@ func (w *workload) transact(cl *kgo.Client, rng *rand.Rand, producer, n int) (tx
 	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return tx, false
 	}
+	_, epoch, _ := cl.ProducerID(ctx)
+	raised := func() bool { // the end was one of version 2
+		_, now, err := cl.ProducerID(ctx)
+		return err == nil && now != epoch
+	}
 	if rng.IntN(6) == 0 {
-		return tx, cl.EndTransaction(ctx, kgo.TryAbort) == nil
+		healthy = cl.EndTransaction(ctx, kgo.TryAbort) == nil
+		tx.version2 = healthy && raised()
+		return tx, healthy
 	}
 	for i, r := range records {
 		tx.writes[i].offset = r.Offset
@@ -104,7 +118,7 @@ func (w *workload) transact(cl *kgo.Client, rng *rand.Rand, producer, n int) (tx
 		tx.end = unknown
 		return tx, false
 	}
-	tx.end = committed
+	tx.end, tx.version2 = committed, raised()
 	return tx, true
 }
 
@@ -135,7 +149,7 @@ func (w *workload) consume(ctx context.Context, t *testing.T) []read {
 func (w *workload) copyAll(ctx context.Context, t *testing.T, member int) {
 	rng := rand.New(rand.NewPCG(uint64(member), 2))
 	for ctx.Err() == nil {
-		s, err := kgo.NewGroupTransactSession(append(w.options(fmt.Sprintf("copier-%d", member)), kgo.ConsumerGroup("copiers"), kgo.ConsumeTopics(w.source),
+		s, err := kgo.NewGroupTransactSession(append(w.options(fmt.Sprintf("copier-%d", member), member), kgo.ConsumerGroup("copiers"), kgo.ConsumeTopics(w.source),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic(w.copies), kgo.SessionTimeout(8*time.Second), kgo.RebalanceTimeout(8*time.Second),
 			kgo.FetchMaxPartitionBytes(4<<10))...)
 		if err != nil {
@@ -180,7 +194,7 @@ func (w *workload) copySome(ctx context.Context, s *kgo.GroupTransactSession, rn
 // those.
 func (w *workload) readAll(t *testing.T, topic string) []read {
 	t.Helper()
-	cl, err := kgo.NewClient(append(w.options("reader"), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	cl, err := kgo.NewClient(append(w.options("reader", 0), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		t.Fatal(err)
