@@ -133,3 +133,19 @@ func TestTransactionsOfVersion2EndAfterTheyAreWithdrawn(t *testing.T) {
 		t.Errorf("%d records are visible", n)
 	}
 }
+
+// A producer begins the next transaction while the markers of the last one are being written.
+func TestTransactionsOfVersion2FollowEachOther(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir())
+	b.create("t", 20, nil)
+	c := b.client(kgo.TransactionalID("id"), kgo.ProducerLinger(0))
+	const transactions, records = 200, 40
+	for n := range transactions {
+		transaction(t, c, "t", n*records, (n+1)*records, kgo.TryCommit)
+	}
+	if _, epoch, err := c.ProducerID(t.Context()); err != nil || epoch != transactions {
+		t.Errorf("epoch %d after %d transactions of version 2, %v", epoch, transactions, err)
+	}
+	wantRecords(t, b, "t", transactions*records)
+}

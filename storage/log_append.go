@@ -77,8 +77,12 @@ func (l *Log) AppendAsLeader(records []byte, o AppendOptions) (AppendInfo, error
 		info.MaxTimestamp = max(info.MaxTimestamp, v.MaxTimestamp())
 	}
 	info.LastOffset = next - 1
+	begun := l.begunLocked(records, &o)
 	if err := l.writeLocked(records, info.FirstOffset, next, info.MaxTimestamp, cfg); err != nil {
 		return AppendInfo{}, err
+	}
+	if begun != nil {
+		l.producers.verification[batch.View(records).ProducerID()] = begun
 	}
 	return info, nil
 }

@@ -138,6 +138,19 @@ func (l *Log) StartVerification(producerID int64, epoch int16, baseSequence int3
 	return g, nil
 }
 
+// begunLocked returns the guard of the transaction after the one that a marker in records ends: the marker raises the epoch to that of the
+// next transaction, for which the coordinator may be asked already. Other markers end what a guard is for.
+func (l *Log) begunLocked(records []byte, o *AppendOptions) *VerificationGuard {
+	if !o.RaisesEpoch {
+		return nil
+	}
+	v := batch.View(records)
+	if g := l.producers.verification[v.ProducerID()]; g != nil && g.epoch >= v.ProducerEpoch() {
+		return g
+	}
+	return nil
+}
+
 // applyProducerLocked notes a written batch in the producer state and an aborted transaction in the index.
 func (l *Log) applyProducerLocked(seg *segment, v batch.View) error {
 	m, err := parseMarker(v)

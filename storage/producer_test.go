@@ -244,6 +244,41 @@ func TestTransactionsOfVersion2(t *testing.T) {
 	}
 }
 
+// The coordinator may be asked about the next transaction before the marker of the last one comes.
+func TestMarkerOfVersion2LeavesTheNextTransaction(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		raises      bool
+		markerEpoch int16
+		want        error
+	}{
+		{"the marker of the transaction before", true, 1, nil},
+		{"a marker of version 1, which ends the transaction", false, 1, kerr.InvalidTxnState},
+		{"the marker of the transaction", true, 2, kerr.InvalidProducerEpoch},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newEnv(t, nil)
+			e.open()
+			l := e.log("t", 0)
+			if _, err := l.AppendAsLeader(producerBatchOf(1, 0, 0, 1, true), AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			g, err := l.StartVerification(1, 1, 0, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = l.AppendAsLeader(endTxn(1, c.markerEpoch, 1, batch.ControlCommit), AppendOptions{Origin: OriginTxnMarker, RaisesEpoch: c.raises})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = l.AppendAsLeader(producerBatchOf(1, 1, 0, 1, true), AppendOptions{Guard: g, RequireVerified: true})
+			if !errors.Is(err, c.want) {
+				t.Errorf("the next transaction's first batch: %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
 // The producer state is a function of the log: whatever way it was come by, it must be the same.
 func TestProducerStateSurvives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -41,14 +41,20 @@ func (a *API) verifyOffsets(c *wire.Call, req *kmsg.TxnOffsetCommitRequest, part
 	case req.Version >= 4:
 		op = verify
 	}
-	guard, err := p.Log().StartVerification(req.ProducerID, req.ProducerEpoch, -1, op == addToTxn)
-	if guard == nil {
-		return nil, err
-	}
 	tps := []txn.TopicPartition{{Topic: group.Topic, Partition: partition}}
-	codes := a.askTransaction(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, op)
-	if code := codes[0]; code != 0 {
-		return nil, fmt.Errorf("offsets of group %q in the transaction of %q: %w", req.Group, req.TransactionalID, kerr.ErrorForCode(code))
-	}
-	return guard, nil
+	var guard *storage.VerificationGuard
+	untilAdded(c.Context(), op, func() (concurrent bool) {
+		if guard, err = p.Log().StartVerification(req.ProducerID, req.ProducerEpoch, -1, op == addToTxn); guard == nil {
+			return false
+		}
+		code := a.askTransaction(c.Context(), req.TransactionalID, req.ProducerID, req.ProducerEpoch, tps, op)[0]
+		if concurrent = code == kerr.ConcurrentTransactions.Code; concurrent && op == addToTxn {
+			code = kerr.CoordinatorLoadInProgress.Code // which every client waits on
+		}
+		if code != 0 {
+			err = fmt.Errorf("offsets of group %q in the transaction of %q: %w", req.Group, req.TransactionalID, kerr.ErrorForCode(code))
+		}
+		return concurrent
+	})
+	return guard, err
 }

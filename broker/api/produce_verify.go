@@ -40,6 +40,15 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 	if req.TransactionID == nil || op != addToTxn && !config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
 		return verification{}
 	}
+	var known verification
+	untilAdded(c.Context(), op, func() (concurrent bool) {
+		known, concurrent = a.verifyOnce(c, req, op)
+		return concurrent
+	})
+	return known
+}
+
+func (a *API) verifyOnce(c *wire.Call, req *kmsg.ProduceRequest, op operation) (_ verification, concurrent bool) {
 	var known []verified
 	var ask []int // elements of known that are to be asked about
 	producerID, epoch := int64(-1), int16(-1)
@@ -51,7 +60,7 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 				continue
 			}
 			if producerID >= 0 && v.ProducerID() != producerID {
-				return failAll(req, fail(kerr.InvalidProducerIDMapping, "Transactional records contained more than one producer ID"))
+				return failAll(req, fail(kerr.InvalidProducerIDMapping, "Transactional records contained more than one producer ID")), false
 			}
 			producerID, epoch = v.ProducerID(), v.ProducerEpoch()
 			p, err := a.Replication.LeaderPartition(t.Topic, t.Partitions[j].Partition)
@@ -67,7 +76,7 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 		}
 	}
 	if len(ask) == 0 {
-		return verification{true, known}
+		return verification{true, known}, false
 	}
 	tps := make([]txn.TopicPartition, len(ask))
 	for i, k := range ask {
@@ -75,8 +84,9 @@ func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification
 	}
 	for i, code := range a.askTransaction(c.Context(), strings.Clone(*req.TransactionID), producerID, epoch, tps, op) {
 		known[ask[i]].err = verificationError(code)
+		concurrent = concurrent || code == kerr.ConcurrentTransactions.Code
 	}
-	return verification{true, known}
+	return verification{true, known}, concurrent
 }
 
 // verificationError is what a producer is told (ReplicaManager.handleProduceAppend): what lies with the coordinator is retried without

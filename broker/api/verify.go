@@ -28,22 +28,21 @@ const (
 	addRetryEvery = 5 * time.Millisecond
 )
 
-// askTransaction asks the transaction's coordinator, which may be this broker, whether partitions are part of it, or to add them (KIP-890).
-// There is a code for each (AddPartitionsToTxnManager).
-func (a *API) askTransaction(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, op operation) []int16 {
-	codes := a.askOnce(ctx, id, producerID, epoch, tps, op)
-	for end := time.Now().Add(addRetryFor); op == addToTxn && slices.Contains(codes, kerr.ConcurrentTransactions.Code) && time.Now().Before(end); {
+// untilAdded repeats what asks the coordinator while it says that the last transaction is not completed. try is the whole of it, beginning with
+// Log.StartVerification: the last transaction's marker comes meanwhile, and ends what was begun before it.
+func untilAdded(ctx context.Context, op operation, try func() (concurrent bool)) {
+	for end := time.Now().Add(addRetryFor); try() && op == addToTxn && time.Now().Before(end); {
 		select {
 		case <-time.After(addRetryEvery):
 		case <-ctx.Done():
-			return codes
+			return
 		}
-		codes = a.askOnce(ctx, id, producerID, epoch, tps, op)
 	}
-	return codes
 }
 
-func (a *API) askOnce(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, op operation) []int16 {
+// askTransaction asks the transaction's coordinator, which may be this broker, whether partitions are part of it, or to add them (KIP-890).
+// There is a code for each (AddPartitionsToTxnManager).
+func (a *API) askTransaction(ctx context.Context, id string, producerID int64, epoch int16, tps []txn.TopicPartition, op operation) []int16 {
 	all := func(code int16) []int16 { return slices.Repeat([]int16{code}, len(tps)) }
 	p, ok := a.Cache.Load().Partition(txn.Topic, a.Txns.PartitionFor(id))
 	if !ok || p.Leader == metadata.NoLeader {
