@@ -133,6 +133,7 @@ func (b *Broker) assemble(clusterID string) {
 		AlterPartition: b.alterPartition, Dial: b.peers.dial, OnLeadership: b.leadershipChanged,
 		OnIsolated: b.onIsolated(s),
 	})
+	r.SetReplicationThrottles(replicationThrottles(s))
 	b.replication.Store(r)
 	b.groups = group.New(groupConfig(s, b.part("group")), &coordinatorLog{offsetsTopic, r}, group.Deps{
 		Partitions: func() int32 {
@@ -191,6 +192,10 @@ func replicationConfig(s *config.Snapshot, id int32, log zerolog.Logger) replica
 		FetchBackoff:           millis(config.Get(s, config.ReplicaFetchBackoffMs)),
 		FetchTimeout:           millis(config.Get(s, config.ReplicaSocketTimeoutMs)),
 	}
+}
+
+func replicationThrottles(s *config.Snapshot) (leader, follower int64) {
+	return config.Get(s, config.LeaderReplicationThrottledRate), config.Get(s, config.FollowerReplicationThrottledRate)
 }
 
 func groupConfig(s *config.Snapshot, log zerolog.Logger) group.Config {

@@ -124,6 +124,7 @@ func (b *Broker) brokerConfigChanged(before, after *config.Snapshot) {
 	b.logs.UpdateAllConfigs()
 	b.logs.SetCleaner(cleanerConfig(after))
 	b.logs.SetMoveThrottle(moveThrottle(after))
+	b.replication.Load().SetReplicationThrottles(replicationThrottles(after))
 	if config.Get(after, config.UncleanLeaderElectionEnable) && !config.Get(before, config.UncleanLeaderElectionEnable) {
 		b.controller.UncleanElectionEnabled("")
 	}

@@ -76,8 +76,9 @@ func (c *clientSession) request(m *Manager, states []*fetchState, wait time.Dura
 		c.sent = make(map[sessionKey]*sentPartition, len(states))
 	}
 	c.round++
+	quota, _ := m.followerQuota.allowed(m.now())
 	for _, s := range states {
-		c.want(m, req, s)
+		c.want(m, req, s, quota)
 	}
 	if len(c.sent) > len(states) {
 		c.forget(req)
@@ -85,12 +86,15 @@ func (c *clientSession) request(m *Manager, states []*fetchState, wait time.Dura
 	return req
 }
 
-// want adds a partition to the request unless the leader's session has it as it is.
-func (c *clientSession) want(m *Manager, req *kmsg.FetchRequest, s *fetchState) {
+// want adds a partition to the request unless the leader's session has it as it is. quota is what throttled partitions may fetch.
+func (c *clientSession) want(m *Manager, req *kmsg.FetchRequest, s *fetchState, quota int64) {
 	l := s.p.Log()
 	ask := FetchPartition{
 		Topic: s.p.tp.Topic, Partition: s.p.tp.Partition, FetchOffset: s.offset, LogStartOffset: l.StartOffset(),
 		CurrentLeaderEpoch: s.epoch, LastFetchedEpoch: l.LatestEpoch(), MaxBytes: m.cfg.FetchPartitionMaxBytes,
+	}
+	if !s.inSync && s.p.throttledAtFollower() {
+		ask.MaxBytes = int32(min(int64(ask.MaxBytes), max(1, quota))) // the leader sends a whole batch in any case
 	}
 	if c.byID {
 		ask.TopicID = l.TopicID()

@@ -58,6 +58,7 @@ type FetchResult struct {
 	PreferredReplica int32 // -1 none; otherwise there are no records
 	LeaderID         int32 // with NOT_LEADER_OR_FOLLOWER and FENCED_LEADER_EPOCH (KIP-951), else -1
 	LeaderEpoch      int32
+	Throttled        bool // the bytes count against the leader's replication quota
 	Omit             bool // set by FetchContext.Update: an incremental session leaves the partition out of the answer
 
 	// What the look rested on, for the watch that may follow it. at is nil if it failed before the log.
@@ -179,6 +180,9 @@ func (m *Manager) answer(req *FetchRequest, res []FetchResult) []FetchResult {
 				f.told.Store(r.HighWatermark)
 				f.toldStart.Store(r.LogStartOffset)
 			}
+			if r.Throttled {
+				m.leaderQuota.passed(r.Size())
+			}
 		}
 	}
 	return res
@@ -188,6 +192,9 @@ func (m *Manager) answer(req *FetchRequest, res []FetchResult) []FetchResult {
 func (m *Manager) readAll(req *FetchRequest, res []FetchResult, maxBytes int32, arrived bool) (read fetchRead) {
 	limit, minOne := maxBytes, true
 	pr := partitionRead{m: m, req: req, bound: req.bound(), arrived: arrived, at: m.now()}
+	if req.ReplicaID >= 0 {
+		pr.quota, _ = m.leaderQuota.allowed(pr.at)
+	}
 	for i := range req.Partitions {
 		out := &res[i]
 		pr.fp, pr.res, pr.now, pr.news = &req.Partitions[i], out, false, false
@@ -196,6 +203,9 @@ func (m *Manager) readAll(req *FetchRequest, res []FetchResult, maxBytes int32, 
 			read.bytes += int64(n)
 			minOne = false
 			limit = max(0, limit-int32(n))
+			if out.Throttled {
+				pr.quota -= int64(n)
+			}
 		}
 		read.now = read.now || pr.now || out.Err != nil || out.Diverging != nil || out.PreferredReplica >= 0
 		read.news = read.news || pr.news
@@ -212,6 +222,7 @@ type partitionRead struct {
 	bound   readBound
 	arrived bool
 	at      time.Duration // on Manager's clock
+	quota   int64         // bytes that throttled partitions may still read
 
 	now  bool
 	news bool
@@ -300,6 +311,14 @@ func (pr *partitionRead) tryRead(limit int32, minOne bool) error {
 	}
 	pr.offsets(l)
 	pr.res.end = pr.bound.end(l)
+	if f != nil && p.throttledAtLeader(r, l, req.ReplicaID) {
+		pr.res.Throttled = true
+		if pr.quota <= 0 {
+			pr.res.at = nil // what is there to read must not end the wait
+			return nil
+		}
+		limit = int32(min(int64(limit), pr.quota))
+	}
 	if fp.FetchOffset < pr.res.end && (limit > 0 || minOne) {
 		if err := pr.records(l, limit, minOne); err != nil {
 			return err

@@ -49,6 +49,7 @@ type fetchState struct {
 	offset  int64 // next fetch offset
 	retryAt time.Time
 	retries int  // in a row
+	inSync  bool // had everything below the leader's high watermark at the last answer
 	failed  bool // fenced or its log directory is bad: waits for the next LeaderAndIsr
 }
 
@@ -134,6 +135,7 @@ func (f *fetcher) states() (states []*fetchState, next time.Time) {
 		f.sorted = slices.SortedFunc(maps.Values(f.parts), func(a, b *fetchState) int { return compareTopicPartition(a.p.tp, b.p.tp) })
 	}
 	now := time.Now()
+	_, hold := f.m.followerQuota.allowed(f.m.now())
 	states = f.chosen[:0]
 	for _, s := range f.sorted {
 		switch {
@@ -141,6 +143,10 @@ func (f *fetcher) states() (states []*fetchState, next time.Time) {
 		case s.retryAt.After(now):
 			if next.IsZero() || s.retryAt.Before(next) {
 				next = s.retryAt
+			}
+		case hold > 0 && !s.inSync && s.p.throttledAtFollower():
+			if due := now.Add(hold); next.IsZero() || due.Before(next) {
+				next = due
 			}
 		default:
 			states = append(states, s)

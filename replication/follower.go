@@ -95,6 +95,10 @@ func (f *fetcher) accept(s *fetchState, rp *kmsg.FetchResponseTopicPartition) er
 		}
 		s.p.waits.appended(int64(n))
 		s.offset = l.EndOffset()
+		s.inSync = s.offset >= rp.HighWatermark
+		if s.p.throttledAtFollower() {
+			f.m.followerQuota.passed(n)
+		}
 		ev, err = s.p.follow(l, rp.HighWatermark, rp.LogStartOffset)
 		return err
 	})

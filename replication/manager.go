@@ -25,6 +25,8 @@ type Manager struct {
 	isr      *isrSender
 	fetchers *fetcherManager
 
+	leaderQuota, followerQuota replicaQuota
+
 	// stateMu serialises the controller's requests: LeaderAndIsr, StopReplica, and the check of the controller epoch of UpdateMetadata.
 	stateMu         sync.Mutex
 	controllerEpoch atomic.Int32
@@ -44,6 +46,8 @@ func New(cfg Config, deps Deps) *Manager {
 	m := &Manager{cfg: cfg, deps: deps, log: cfg.Log, start: time.Now()}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.sessions = newSessionCache(cfg.SessionSlots, m.now, deps.Metadata)
+	m.leaderQuota.rate.Store(unlimited)
+	m.followerQuota.rate.Store(unlimited)
 	m.isr = newISRSender(m)
 	m.fetchers = newFetcherManager(m)
 	m.wg.Go(m.isr.run)

@@ -31,6 +31,8 @@ type LogConfig struct {
 	MinInsyncReplicas      int32
 	UncleanLeaderElection  bool
 	DownconversionEnable   bool
+	// LeaderThrottledReplicas and FollowerThrottledReplicas are lists of partition:broker with commas between, or *.
+	LeaderThrottledReplicas, FollowerThrottledReplicas string
 }
 
 // DefaultLogConfig is Kafka 3.9's default.

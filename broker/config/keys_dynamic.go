@@ -8,15 +8,15 @@ import "math"
 var LeaderReplicationThrottledRate = define(areaDynamic, Key[int64]{
 	Name: "leader.replication.throttled.rate", Default: math.MaxInt64,
 	Check:  AtLeast[int64](0),
-	Update: DynamicOnly, Importance: Medium, Mark: Accept,
-	Doc: "Bytes per second that this broker sends as a leader to throttled followers; throttling is not served yet.",
+	Update: DynamicOnly, Importance: Medium,
+	Doc: "Bytes per second that this broker sends as a leader to throttled followers that are not in sync.",
 })
 
 var FollowerReplicationThrottledRate = define(areaDynamic, Key[int64]{
 	Name: "follower.replication.throttled.rate", Default: math.MaxInt64,
 	Check:  AtLeast[int64](0),
-	Update: DynamicOnly, Importance: Medium, Mark: Accept,
-	Doc: "Bytes per second that this broker fetches as a throttled follower; throttling is not served yet.",
+	Update: DynamicOnly, Importance: Medium,
+	Doc: "Bytes per second that this broker fetches as a throttled follower that is not in sync.",
 })
 
 var ReplicaAlterLogDirsIoMaxBytesPerSecond = define(areaDynamic, Key[int64]{

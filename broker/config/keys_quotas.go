@@ -94,14 +94,14 @@ var ReplicationQuotaWindowNum = define(areaQuotas, Key[int32]{
 	Name: "replication.quota.window.num", Default: 11,
 	Check: AtLeast[int32](1),
 	Mark:  Accept,
-	Doc:   "Windows kept to measure throttled replication; that quota is not served yet.",
+	Doc:   "Windows kept to measure throttled replication; without effect here, where its rate is measured continuously.",
 })
 
 var ReplicationQuotaWindowSizeSeconds = define(areaQuotas, Key[int32]{
 	Name: "replication.quota.window.size.seconds", Default: 1,
 	Check: AtLeast[int32](1),
 	Mark:  Accept,
-	Doc:   "Length of a window to measure throttled replication, in seconds; that quota is not served yet.",
+	Doc:   "Length of a window to measure throttled replication, in seconds; without effect here.",
 })
 
 var TelemetryMaxBytes = define(areaQuotas, Key[int32]{

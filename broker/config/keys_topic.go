@@ -70,8 +70,8 @@ var TopicFlushMs = defineTopic(TopicKey[int64]{
 var TopicFollowerReplicationThrottledReplicas = defineTopic(TopicKey[[]string]{
 	Name:       "follower.replication.throttled.replicas",
 	Check:      ThrottledReplicas(),
-	Importance: Medium, Mark: Accept,
-	Doc: "Replicas whose fetching is throttled on followers, as partition:broker with commas between, or * for all; throttling is not served yet.",
+	Importance: Medium,
+	Doc:        "Replicas whose fetching is throttled on followers, as partition:broker with commas between, or * for all.",
 })
 
 var TopicIndexIntervalBytes = defineTopic(TopicKey[int32]{
@@ -84,8 +84,8 @@ var TopicIndexIntervalBytes = defineTopic(TopicKey[int32]{
 var TopicLeaderReplicationThrottledReplicas = defineTopic(TopicKey[[]string]{
 	Name:       "leader.replication.throttled.replicas",
 	Check:      ThrottledReplicas(),
-	Importance: Medium, Mark: Accept,
-	Doc: "Replicas whose fetching is throttled on leaders, as partition:broker with commas between, or * for all; throttling is not served yet.",
+	Importance: Medium,
+	Doc:        "Replicas whose fetching is throttled on leaders, as partition:broker with commas between, or * for all.",
 })
 
 var TopicLocalRetentionBytes = defineTopic(TopicKey[int64]{

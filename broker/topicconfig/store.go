@@ -4,6 +4,7 @@ package topicconfig
 
 import (
 	"maps"
+	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -117,6 +118,9 @@ func logConfig(s *config.Snapshot, overrides map[string]string, log *zerolog.Log
 		MinInsyncReplicas:      config.TopicGet(t, config.TopicMinInsyncReplicas),
 		UncleanLeaderElection:  config.TopicGet(t, config.TopicUncleanLeaderElectionEnable),
 		DownconversionEnable:   config.TopicGet(t, config.TopicMessageDownconversionEnable),
+
+		LeaderThrottledReplicas:   strings.Join(config.TopicGet(t, config.TopicLeaderReplicationThrottledReplicas), ","),
+		FollowerThrottledReplicas: strings.Join(config.TopicGet(t, config.TopicFollowerReplicationThrottledReplicas), ","),
 	}
 	c.CompressionLevel, _ = t.CompressionLevel() // zero, the codec's default, if there are no levels
 	return c
