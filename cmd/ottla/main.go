@@ -52,6 +52,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newBroker(), newConfig(), newHealth(), newTopic(), newGroup(), newTxn(), newProduce(), newConsume())
+	root.AddCommand(newBroker(), newConfig(), newHealth(), newTopic(), newGroup(), newPartition(), newTxn(), newProduce(), newConsume())
 	return root
 }
