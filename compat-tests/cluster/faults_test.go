@@ -176,17 +176,35 @@ func createTopic(t *testing.T, c *harness.Cluster) {
 
 func createTopics(t *testing.T, c *harness.Cluster, topics ...string) {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...))
+	var rts []kmsg.CreateTopicsRequestTopic
+	for _, topic := range topics {
+		rt := kmsg.NewCreateTopicsRequestTopic()
+		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, faultPartitions, 3
+		rts = append(rts, rt)
+	}
+	create(t, rts, c.Seeds()...)
+}
+
+// createAssigned creates a topic of one partition with these replicas.
+func createAssigned(t *testing.T, b *harness.Broker, topic string, replicas []int32) {
+	t.Helper()
+	rt := kmsg.NewCreateTopicsRequestTopic()
+	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, -1, -1
+	ra := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+	ra.Replicas = replicas
+	rt.ReplicaAssignment = append(rt.ReplicaAssignment, ra)
+	create(t, []kmsg.CreateTopicsRequestTopic{rt}, b.Addr)
+}
+
+func create(t *testing.T, rts []kmsg.CreateTopicsRequestTopic, seeds ...string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
-	for _, topic := range topics {
-		rt := kmsg.NewCreateTopicsRequestTopic()
-		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, faultPartitions, 3
-		req.Topics = append(req.Topics, rt)
-	}
+	req.Topics = rts
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, cl)

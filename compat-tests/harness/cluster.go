@@ -18,7 +18,8 @@ type Cluster struct {
 	ZK      *ZooKeeper
 	Brokers []*Broker
 
-	front, toZK []*Proxy // by broker; empty unless Proxied
+	front, toZK []*Proxy // by broker; empty unless Proxied or Inside
+	inside      bool
 }
 
 // NewCluster starts brokers for the length of a test, of the kind that BROKER names. Topics, the coordinators' too, have a

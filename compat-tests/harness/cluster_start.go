@@ -17,6 +17,9 @@ type ClusterConfig struct {
 	// Proxied puts a Proxy between every broker and its ZooKeeper, and another in front of every broker's listener, which
 	// is what the broker advertises: CutOff then separates a broker from everybody.
 	Proxied bool
+	// Inside gives every broker a listener for the other brokers, with a Proxy in front of it, beside the one for clients, and
+	// a Proxy between it and ZooKeeper: CutFollowers and CutZooKeeper then separate brokers and leave the clients where they are.
+	Inside bool
 }
 
 // StartCluster starts a cluster for the length of a test, its brokers at the same time, and waits until each knows all of
@@ -30,7 +33,7 @@ func StartCluster(t testing.TB, cfg ClusterConfig) *Cluster {
 		}
 		cfg.Kinds = []Kind{kind, kind, kind}
 	}
-	c := &Cluster{ZK: NewZooKeeper(t), Brokers: make([]*Broker, len(cfg.Kinds))}
+	c := &Cluster{inside: cfg.Inside, ZK: NewZooKeeper(t), Brokers: make([]*Broker, len(cfg.Kinds))}
 	dir, errs := Dir(t), make([]error, len(cfg.Kinds))
 	done := make(chan int)
 	t.Cleanup(func() { c.close(t) })
@@ -39,7 +42,7 @@ func StartCluster(t testing.TB, cfg ClusterConfig) *Cluster {
 			Kind: kind, ID: int32(i + 1), Dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)), ZooKeeper: c.ZK.Addr,
 			SessionTimeout: cfg.SessionTimeout, Settings: slices.Concat(clusterSettings, cfg.Settings),
 		}
-		if cfg.Proxied {
+		if cfg.Proxied || cfg.Inside {
 			if err := c.proxy(&bc); err != nil {
 				t.Fatal(err)
 			}
@@ -71,13 +74,12 @@ var clusterSettings = []string{
 	"transaction.state.log.min.isr=2",
 }
 
-// proxy changes a broker's configuration so that all of its connections lead through proxies.
+// proxy changes a broker's configuration so that its connections lead through proxies.
 func (c *Cluster) proxy(cfg *Config) error {
 	port, err := FreePort()
 	if err != nil {
 		return err
 	}
-	cfg.Port = port
 	front, err := NewProxy(fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return err
@@ -89,7 +91,18 @@ func (c *Cluster) proxy(cfg *Config) error {
 	}
 	c.toZK = append(c.toZK, toZK)
 	cfg.ZooKeeper = toZK.Addr
-	cfg.Settings = append(slices.Clone(cfg.Settings), "advertised.listeners=PLAINTEXT://"+front.Addr)
+	if !c.inside {
+		cfg.Port = port
+		cfg.Settings = append(slices.Clone(cfg.Settings), "advertised.listeners=PLAINTEXT://"+front.Addr)
+		return nil
+	}
+	if cfg.Port, err = FreePort(); err != nil {
+		return err
+	}
+	cfg.Settings = append(slices.Clone(cfg.Settings), "inter.broker.listener.name=INSIDE",
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT",
+		fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d,INSIDE://127.0.0.1:%d", cfg.Port, port),
+		fmt.Sprintf("advertised.listeners=PLAINTEXT://127.0.0.1:%d,INSIDE://%s", cfg.Port, front.Addr))
 	return nil
 }
 
@@ -118,7 +131,7 @@ func (c *Cluster) Broker(id int32) *Broker { return c.Brokers[id-1] }
 // Seeds are the addresses of all brokers as clients are to use them.
 func (c *Cluster) Seeds() (addrs []string) {
 	for i, b := range c.Brokers {
-		if c.front != nil {
+		if c.front != nil && !c.inside {
 			addrs = append(addrs, c.front[i].Addr)
 		} else {
 			addrs = append(addrs, b.Addr)
@@ -132,6 +145,27 @@ func (c *Cluster) Seeds() (addrs []string) {
 func (c *Cluster) CutOff(id int32) {
 	c.front[id-1].Stall()
 	c.toZK[id-1].Stall()
+}
+
+// CutFollowers separates a broker from the other brokers, in both directions, as CutOff does. Clients and ZooKeeper reach it. Needs Inside.
+func (c *Cluster) CutFollowers(id int32) {
+	for i, p := range c.front {
+		if int32(i+1) == id {
+			p.Stall()
+		} else {
+			p.StallFrom(c.Broker(id).Pid())
+		}
+	}
+}
+
+// CutZooKeeper separates a broker from ZooKeeper. Needs Proxied or Inside.
+func (c *Cluster) CutZooKeeper(id int32) { c.toZK[id-1].Stall() }
+
+// RejoinAll ends all cuts.
+func (c *Cluster) RejoinAll() {
+	for _, p := range slices.Concat(c.front, c.toZK) {
+		p.Resume()
+	}
 }
 
 // Rejoin ends CutOff; what was stalled is reset.

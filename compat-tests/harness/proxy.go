@@ -19,6 +19,8 @@ type Proxy struct {
 	stalled bool
 	closed  bool
 	resumed chan struct{} // closed while it is not stalled
+	cutPid  int           // process whose connections alone are stalled; 0: none
+	joined  chan struct{} // closed while cutPid is 0
 	conns   map[net.Conn]struct{}
 }
 
@@ -28,8 +30,9 @@ func NewProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, l: l, resumed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	p := &Proxy{Addr: l.Addr().String(), target: target, l: l, resumed: make(chan struct{}), joined: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	close(p.resumed)
+	close(p.joined)
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -43,7 +46,16 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// Resume ends the connections that were stalled and passes on those that come.
+// StallFrom is Stall for the connections of one process.
+func (p *Proxy) StallFrom(pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cutPid == 0 && !p.closed {
+		p.cutPid, p.joined = pid, make(chan struct{})
+	}
+}
+
+// Resume ends Stall and StallFrom: it ends the connections there are and passes on those that come.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,14 +63,20 @@ func (p *Proxy) Resume() {
 }
 
 func (p *Proxy) resumeLocked() {
-	if !p.stalled {
+	if !p.stalled && p.cutPid == 0 {
 		return
 	}
 	for c := range p.conns {
 		c.Close()
 	}
-	p.stalled = false
-	close(p.resumed)
+	if p.stalled {
+		p.stalled = false
+		close(p.resumed)
+	}
+	if p.cutPid != 0 {
+		p.cutPid = 0
+		close(p.joined)
+	}
 }
 
 // Close ends all connections.
@@ -110,7 +128,7 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.drop(client)
-	p.pass()
+	p.pass(client)
 	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		if tcp, ok := client.(*net.TCPConn); ok {
@@ -124,21 +142,21 @@ func (p *Proxy) serve(client net.Conn) {
 	defer p.drop(server)
 	back := make(chan struct{})
 	go func() {
-		p.copy(client, server)
+		p.copy(client, server, client)
 		close(back)
 	}()
-	p.copy(server, client)
+	p.copy(server, client, client)
 	<-back
 }
 
-// copy ends both connections when one side has ended.
-func (p *Proxy) copy(to, from net.Conn) {
+// copy ends both connections when one side has ended. One of them is the client's.
+func (p *Proxy) copy(to, from, client net.Conn) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		p.pass()
+		p.pass(client)
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
@@ -155,10 +173,13 @@ func (p *Proxy) copy(to, from net.Conn) {
 	}
 }
 
-// pass waits until the proxy is not stalled.
-func (p *Proxy) pass() {
+// pass waits until the client's connection is not stalled.
+func (p *Proxy) pass(client net.Conn) {
 	p.mu.Lock()
-	resumed := p.resumed
+	resumed, pid, joined := p.resumed, p.cutPid, p.joined
 	p.mu.Unlock()
 	<-resumed
+	if pid != 0 && owns(pid, client.RemoteAddr(), client.LocalAddr()) {
+		<-joined
+	}
 }
