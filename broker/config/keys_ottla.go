@@ -9,7 +9,7 @@ var OttlaClusterId = define(areaOwn, Key[string]{
 })
 
 var OttlaFailoverFast = define(areaOwn, Key[bool]{
-	Name: "ottla.failover.fast", Default: false,
+	Name: "ottla.failover.fast", Default: true,
 	Importance: Medium,
 	Doc:        "Whether a broker whose connections have ended and whose port refuses new ones is replaced at once, as leader and as controller, rather than when its ZooKeeper session ends. Slow and cut-off brokers keep the session's patience.",
 })

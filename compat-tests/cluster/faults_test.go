@@ -49,7 +49,7 @@ var allFaults = []fault{
 }
 
 // TestFaults does one fault after the other to one cluster under load, waits after each until every replica is in sync
-// again, and compares all replicas at the end. Ottla runs with ottla.failover.fast.
+// again, and compares all replicas at the end.
 func TestFaults(t *testing.T) {
 	runFaults(t, harness.ClusterConfig{}, allFaults)
 }
@@ -68,9 +68,6 @@ func TestCutOff(t *testing.T) {
 func runFaults(t *testing.T, cfg harness.ClusterConfig, all []fault) {
 	cfg.SessionTimeout = sessionTimeout
 	cfg.Settings = []string{"log.segment.bytes=1048576", "controlled.shutdown.retry.backoff.ms=200"}
-	if kind, _ := harness.KindFromEnv(); kind == harness.Ottla {
-		cfg.Settings = append(cfg.Settings, "ottla.failover.fast=true")
-	}
 	c := harness.StartCluster(t, cfg)
 	createTopic(t, c)
 	c.AwaitISR(t, faultTopic, 3)
