@@ -170,6 +170,33 @@ func TestSuccessorFinishesWhatADeadControllerBegan(t *testing.T) {
 				c.wantToldState("t", 4, 2, 3)
 			},
 		},
+		{
+			name: "preferred election",
+			setUp: func(c *cluster) {
+				c.createTopic("t", repeat(5, 1, 2, 3)...)
+				c.wantToldState("t", 4, 1, 2, 3)
+				c.kill(c.broker(1))
+				c.wantState("t", 4, "leader 2 epoch 1 isr [2 3]")
+				c.register(1)
+				for p := range int32(5) {
+					c.until("replica 1 in the ISR", func() bool { return c.leaderWantsISR("t", p, 2, 3, 1) })
+				}
+			},
+			start: func(c *cluster) {
+				var e zkmeta.PreferredElection
+				for p := range int32(5) {
+					e.Partitions = append(e.Partitions, zkmeta.TP{Topic: "t", Partition: p})
+				}
+				c.create("/admin/preferred_replica_election", e.Encode())
+			},
+			check: func(c *cluster) {
+				c.until("request znode to go", func() bool { return !c.exists("/admin/preferred_replica_election") })
+				for p := range int32(5) {
+					c.wantState("t", p, "leader 1 epoch 2 isr [2 3 1]")
+				}
+				c.wantToldState("t", 4, 1, 2, 3)
+			},
+		},
 	}
 	for _, w := range works {
 		t.Run(w.name, func(t *testing.T) {
@@ -213,6 +240,63 @@ func TestSuccessorFinishesWhatADeadControllerBegan(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTakeoverIsFinishedByTheNextController kills a broker that is controller and leader, and then the one that takes over at each write of that,
+// the election itself among them.
+func TestTakeoverIsFinishedByTheNextController(t *testing.T) {
+	for n := 1; ; n++ {
+		died := false
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("write=%d/after=%v", n, after), func(t *testing.T) {
+				c := newCluster(t)
+				old := c.join(1)
+				c.until("election", old.ctrl.IsActive)
+				for id := int32(2); id <= 3; id++ {
+					c.register(id)
+				}
+				second, session := c.joinDying(8)
+				c.until("brokers to be known", func() bool {
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					return len(old.live) == 4 && len(second.live) == 4
+				})
+				c.createTopic("t", repeat(5, 1, 2, 3)...)
+				c.createTopic("u", []int32{2, 3})
+				c.wantToldState("t", 4, 1, 2, 3)
+				c.wantToldState("u", 0, 2, 3)
+				// What the dead one had not begun.
+				session.arm(n, after)
+				c.kill(old)
+				c.create("/admin/delete_topics/u", nil)
+				settled := func() bool {
+					s, ok := c.state("t", 4)
+					return ok && s.Leader == 2 && !c.exists("/brokers/topics/u")
+				}
+				c.until("the second controller to die or to be done", func() bool { return session.isDead() || settled() })
+				if session.isDead() {
+					died = true
+					third := c.join(7)
+					c.until("takeover", third.ctrl.IsActive)
+				}
+				for p := range int32(5) {
+					c.wantState("t", p, "leader 2 epoch 1 isr [2 3]")
+				}
+				c.wantToldState("t", 4, 2, 3)
+				c.until("the topic to go", func() bool { return !c.exists("/admin/delete_topics/u") && !c.exists("/brokers/topics/u") })
+			})
+		}
+		if t.Failed() {
+			return
+		}
+		if !died {
+			t.Logf("%d writes", n-1)
+			if n < 4 {
+				t.Error("taking over made too few writes")
+			}
+			return
+		}
 	}
 }
 
