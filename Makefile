@@ -21,11 +21,14 @@ MINUTES ?= 5
 MEMBERS ?= 60
 # make crash
 SEEDS ?= 10000
+# make sim, with SEEDS too: from FIRST on, or one SEED with all that happens
+FIRST ?= 1
+SEED  ?=
 # make bench
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +69,14 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 
 crash: ## the log store on a disk that crashes, SEEDS random workloads
 	@go test -count=1 -timeout 0 -v -run 'TestCrash$$' ./storage -crash-seeds $(SEEDS)
+
+sim: bin/sim/overlay.json ## whole brokers in a simulated world: SEEDS runs from FIRST on, or SEED with all that happens (docs/simulation.md)
+	@go test -c -o bin/sim/sim.test -tags simruntime -overlay bin/sim/overlay.json ./broker/sim
+	@if [ -n '$(SEED)' ]; then GODEBUG=asyncpreemptoff=1 GOMAXPROCS=1 GOGC=off bin/sim/sim.test -test.v -test.run 'TestSeed$$' -sim.seed $(SEED); else \
+	  bin/sim/sim.test -test.v -test.timeout 0 -test.run 'TestSeeds|TestReplay' -sim.first $(FIRST) -sim.seeds $(SEEDS); fi
+
+bin/sim/overlay.json: broker/sim/overlay/main.go
+	@go run ./broker/sim/overlay bin/sim
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...

@@ -1,0 +1,9 @@
+//go:build simruntime
+
+package sim
+
+// exact says that the runtime takes its choices from seedRuntime's seed (broker/sim/overlay).
+const exact = true
+
+// seedRuntime is in the runtime.
+func seedRuntime(seed uint64)

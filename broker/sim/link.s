@@ -1,0 +1,1 @@
+// Lets exact_test.go declare a function that the linker finds in the runtime.

@@ -1,0 +1,122 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	seedFlag  = flag.Uint64("sim.seed", 0, "the one seed to run")
+	firstFlag = flag.Uint64("sim.first", 1, "the first of the seeds to run")
+	seedsFlag = flag.Int("sim.seeds", 20, "how many seeds to run")
+)
+
+// outcome begins the line with which a run ends: number of events and hash of the trace.
+const outcome = "OUTCOME"
+
+// TestSeed is one run, in a process of its own: pooled buffers hold channels, which must not go from one bubble to another.
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		t.Skip("a run of one seed: -sim.seed")
+	}
+	cryptotest.SetGlobalRandom(t, *seedFlag)
+	var tr *trace
+	var all bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		seedRuntime(*seedFlag)
+		tr = newTrace(nil)
+		if testing.Verbose() {
+			tr.all = &all
+		}
+		newWorld(t, *seedFlag, tr).run()
+	})
+	_, _ = io.Copy(os.Stdout, &all)
+	for _, text := range tr.failed {
+		t.Error(text)
+	}
+	fmt.Println(outcome, *seedFlag, tr.events, tr.sum())
+}
+
+// result is how a run ended.
+type result struct {
+	seed    uint64
+	outcome string // the line; empty if it did not come to it
+	output  string
+	failed  bool
+}
+
+// runLimit is how long one run may take: a run that hangs in a lock is a failed one.
+const runLimit = 30 * time.Second
+
+// runSeed runs a seed in a process with one processor, without garbage collection and preemption.
+func runSeed(t *testing.T, seed uint64) result {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestSeed$", fmt.Sprint("-sim.seed=", seed), fmt.Sprint("-test.timeout=", runLimit))
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=1", "GOGC=off")
+	out, err := cmd.CombinedOutput()
+	r := result{seed: seed, output: string(out), failed: err != nil}
+	for line := range strings.Lines(r.output) {
+		if strings.HasPrefix(line, outcome) {
+			r.outcome = strings.TrimSpace(line)
+		}
+	}
+	return r
+}
+
+// TestSeeds runs many seeds.
+func TestSeeds(t *testing.T) {
+	began := time.Now()
+	var next, failed atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.NumCPU() {
+		wg.Go(func() {
+			for {
+				n := next.Add(1) - 1
+				if n >= int64(*seedsFlag) || failed.Load() >= 5 || t.Context().Err() != nil {
+					return
+				}
+				if r := runSeed(t, *firstFlag+uint64(n)); r.failed {
+					failed.Add(1)
+					t.Errorf("seed %d:\n%s\n%s", r.seed, r.output, replay(r.seed))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d seeds from %d on in %s", min(next.Load(), int64(*seedsFlag)), *firstFlag, time.Since(began).Round(time.Millisecond))
+}
+
+func replay(seed uint64) string {
+	if exact {
+		return fmt.Sprintf("again, with all that happens: make sim SEED=%d", seed)
+	}
+	return fmt.Sprintf("this run was not exact; perhaps again: make sim SEED=%d", seed)
+}
+
+// TestReplay runs seeds twice and wants the same events in the same order.
+func TestReplay(t *testing.T) {
+	if !exact {
+		t.Skip("exact only with the runtime that `make sim` builds")
+	}
+	for seed := *firstFlag; seed < *firstFlag+uint64(min(20, *seedsFlag)); seed++ {
+		a, b := runSeed(t, seed), runSeed(t, seed)
+		if a.outcome == "" || a.outcome != b.outcome {
+			t.Errorf("seed %d twice: %q and %q", seed, a.outcome, b.outcome)
+		}
+	}
+}
