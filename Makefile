@@ -28,7 +28,7 @@ SEED  ?=
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,11 @@ sim: bin/sim/overlay.json ## whole brokers in a simulated world: SEEDS runs from
 	@go test -c -o bin/sim/sim.test -tags simruntime -overlay bin/sim/overlay.json ./broker/sim
 	@if [ -n '$(SEED)' ]; then GODEBUG=asyncpreemptoff=1 GOMAXPROCS=1 GOGC=off bin/sim/sim.test -test.v -test.run 'TestSeed$$' -sim.seed $(SEED); else \
 	  bin/sim/sim.test -test.v -test.timeout 0 -test.run 'TestSeeds|TestReplay' -sim.first $(FIRST) -sim.seeds $(SEEDS); fi
+
+sim-planted: bin/sim/overlay.json ## whether the simulation finds bugs planted behind build tags, each within SEEDS seeds
+	@for bug in no_truncation early_high_watermark; do echo "planted: $$bug"; \
+	  go test -c -o bin/sim/$$bug.test -tags simruntime,planted_$$bug -overlay bin/sim/overlay.json ./broker/sim && \
+	  bin/sim/$$bug.test -test.v -test.timeout 0 -test.run TestPlantedBugIsFound -sim.first $(FIRST) -sim.seeds $(SEEDS) || exit 1; done
 
 bin/sim/overlay.json: broker/sim/overlay/main.go
 	@go run ./broker/sim/overlay bin/sim

