@@ -82,6 +82,16 @@ func (h *history) wrote(who string, partition, epoch int32, offset int64, value 
 	h.written[partition][key] = value
 }
 
+// numbers are how many records were acknowledged and readable, and how many leader epochs there were.
+func (h *history) numbers() (acked, fixed, epochs int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.acked {
+		acked, fixed, epochs = acked+len(h.acked[i]), fixed+len(h.fixed[i]), epochs+len(h.leaders[i])
+	}
+	return acked, fixed, epochs
+}
+
 func short(v string) string { return v[:min(len(v), 14)] }
 
 // checkPause is how often the replicas are compared.
@@ -168,7 +178,7 @@ func (w *world) converge() {
 			break
 		}
 		if time.Now().After(deadline) {
-			w.fail("%s after the end of all faults: %s", patience, why)
+			w.trace.hang(fmt.Sprintf("%s after the end of all faults: %s", patience, why))
 			break
 		}
 		if !w.sleep(200 * time.Millisecond) {

@@ -22,7 +22,8 @@ type trace struct {
 	events int
 	last   []string
 	all    io.Writer // nil unless everything is to be printed
-	failed []string
+	failed []string  // promises that were broken
+	stuck  string    // why the cluster did not heal
 }
 
 func newTrace(all io.Writer) *trace { return &trace{began: time.Now(), hash: sha256.New(), all: all} }
@@ -49,6 +50,13 @@ func (t *trace) fail(text string) {
 	if len(t.failed) < 10 {
 		t.failed = append(t.failed, fmt.Sprintf("%.6f %s", time.Since(t.began).Seconds(), text))
 	}
+}
+
+func (t *trace) hang(text string) {
+	t.add("STUCK: " + text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stuck = text
 }
 
 func (t *trace) sum() string {
