@@ -211,7 +211,7 @@ func (w *world) unfinished() string {
 			}
 			if p.IsLeader() {
 				leaders++
-				if len(p.ISR()) < brokers {
+				if len(p.ISR()) < brokers || len(p.Replicas()) > brokers {
 					return fmt.Sprintf("partition %d has the ISR %v", id, p.ISR())
 				}
 			}

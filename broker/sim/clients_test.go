@@ -104,10 +104,7 @@ func (w *world) createTopic() bool {
 		t.Topic, t.NumPartitions, t.ReplicationFactor = topic, -1, -1
 		for p := range w.plan.partitions {
 			a := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
-			a.Partition = p
-			for i := range int32(brokers) {
-				a.Replicas = append(a.Replicas, 1+(p+i)%brokers)
-			}
+			a.Partition, a.Replicas = p, w.everywhere(p)
 			t.ReplicaAssignment = append(t.ReplicaAssignment, a)
 		}
 		configs := [][2]string{{"min.insync.replicas", strconv.Itoa(int(w.plan.minISR))}, {"segment.bytes", "16384"}, {"index.interval.bytes", "256"}}

@@ -76,6 +76,16 @@ var faults = []fault{
 		d.w.wg.Go(d.w.electPreferred)
 		return func() {}
 	}},
+	{"reassignment", 3, func(d *disturber, _ *node) func() {
+		partition := d.rnd.Int32N(d.w.plan.partitions)
+		var replicas []int32
+		for _, i := range d.rnd.Perm(brokers)[:brokers-d.rnd.IntN(2)] {
+			replicas = append(replicas, int32(i)+1)
+		}
+		d.w.note("reassign partition %d to %v", partition, replicas)
+		d.w.wg.Go(func() { d.w.reassign(partition, replicas) })
+		return func() {}
+	}},
 }
 
 // disturber makes faults.
@@ -146,14 +156,56 @@ func (w *world) disturb() {
 	wg.Wait()
 }
 
-// heal starts what does not run and has the clients stop.
+// heal starts what does not run, puts every partition on all brokers and has the clients stop.
 func (w *world) heal() {
 	w.note("faults are over")
 	for _, n := range w.nodes {
 		n.start()
 	}
 	w.sleep(2 * time.Second)
+	for deadline := time.Now().Add(patience); ; {
+		done := true
+		for p := range w.plan.partitions {
+			done = w.reassign(p, w.everywhere(p)) && done
+		}
+		if done || time.Now().After(deadline) {
+			break
+		}
+		w.sleep(time.Second)
+	}
 	close(w.quiet)
+}
+
+// everywhere is the assignment that a partition has at first: all brokers, another one first for each.
+func (w *world) everywhere(partition int32) (replicas []int32) {
+	for i := range int32(brokers) {
+		replicas = append(replicas, 1+(partition+i)%brokers)
+	}
+	return replicas
+}
+
+// reassign asks the controller, whoever it is, for another set of replicas, and reports whether it agreed.
+func (w *world) reassign(partition int32, replicas []int32) bool {
+	u := w.newUser("reassignments", "10.0.1.1")
+	defer u.close()
+	agreed := false
+	for id := range int32(brokers) {
+		req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+		req.TimeoutMillis = 2000
+		t := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+		t.Topic = topic
+		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		p.Partition, p.Replicas = partition, replicas
+		t.Partitions = append(t.Partitions, p)
+		req.Topics = append(req.Topics, t)
+		r, err := u.ask(id+1, req, 3*time.Second)
+		if err != nil {
+			continue
+		}
+		resp := r.(*kmsg.AlterPartitionAssignmentsResponse)
+		agreed = agreed || resp.ErrorCode == 0 && len(resp.Topics) == 1 && resp.Topics[0].Partitions[0].ErrorCode == 0
+	}
+	return agreed
 }
 
 // electPreferred asks the controller, whoever it is, to elect the preferred leaders.
