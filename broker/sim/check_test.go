@@ -95,7 +95,7 @@ func (h *history) numbers() (acked, fixed, epochs int) {
 func short(v string) string { return v[:min(len(v), 14)] }
 
 // checkPause is how often the replicas are compared.
-const checkPause = 3 * time.Second
+const checkPause = 5 * time.Second
 
 // watch compares the replicas of all brokers that run, until the faults have ended.
 func (w *world) watch() {
