@@ -64,7 +64,7 @@ func processCPU() time.Duration {
 // BenchmarkProduceRoundTrip sends requests with window of them in flight; the client's own work is part of it, so cpu-ns/op is
 // both sides.
 func BenchmarkProduceRoundTrip(b *testing.B) {
-	for _, size := range []int{100, 16 << 10} {
+	for _, size := range []int{100, 16 << 10, 65 << 10} {
 		for _, window := range []int{1, 5, 64} {
 			b.Run(fmt.Sprintf("bytes=%d/inflight=%d", size, window), func(b *testing.B) {
 				addr, _ := benchServer(b)

@@ -9,8 +9,8 @@ import (
 // stallGrace is how long a half-read frame may make no progress before it is closed for others that need its memory.
 const stallGrace = time.Second
 
-// frameBudget bounds the bytes of request frames held by all connections together (queued.max.request.bytes). Frames up to
-// readBufferSize and those of privileged listeners are not counted.
+// frameBudget bounds the bytes of request frames held by all connections together (queued.max.request.bytes), those in bulk
+// buffers by their buffer. Frames up to readBufferSize and those of privileged listeners are not counted.
 //
 // A frame is charged whole when it starts to need memory, so a frame that was charged can always be read to its end, and
 // nobody waits for the budget while holding a part of it. When it is short, half-read frames that stalled are closed.
@@ -42,6 +42,24 @@ func (b *frameBudget) acquire(ctx context.Context, c *Conn, n int64) (charged in
 	}
 	b.mu.Unlock()
 	return n, err
+}
+
+// tryAcquire charges n bytes if nobody has to wait for that.
+func (b *frameBudget) tryAcquire(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting > 0 || b.used+n > b.limit {
+		return false
+	}
+	b.used += n
+	return true
+}
+
+// hold says that c waits for the rest of a frame with bytes that tryAcquire charged.
+func (b *frameBudget) hold(c *Conn) {
+	b.mu.Lock()
+	b.partial[c] = struct{}{}
+	b.mu.Unlock()
 }
 
 func (b *frameBudget) waitLocked(ctx context.Context, n int64) error {

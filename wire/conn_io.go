@@ -57,13 +57,6 @@ func (s *connIO) tryRead(fd uintptr) bool {
 	}
 }
 
-// rest is called before the connection waits: an almost empty buffer goes back to the pool.
-func (fr *frameReader) rest() {
-	if fr.buf != nil && fr.buffered() < shrinkBelow {
-		fr.shrink()
-	}
-}
-
 func (s *connIO) readSome(get func() []byte) (n int, err error) {
 	if s.c.raw != nil {
 		s.get, s.n, s.err = get, 0, nil
@@ -94,6 +87,25 @@ func (s *connIO) readPlain(get func() []byte) (int, error) {
 	s.idle = false
 	get()[0] = s.first[0]
 	return 1, nil
+}
+
+// bulk is refused to connections that cannot tell whether there are bytes: they would hold the buffer while they wait.
+func (s *connIO) bulk(f *buffer) bool {
+	if s.c.raw == nil || s.c.listener.Privileged {
+		return s.c.raw != nil
+	}
+	b := s.c.server.budget
+	if !b.tryAcquire(bulkBufferSize) {
+		return false
+	}
+	f.budget, f.charged = b, bulkBufferSize
+	return true
+}
+
+func (s *connIO) partial() {
+	if !s.c.listener.Privileged {
+		s.c.server.budget.hold(s.c)
+	}
 }
 
 func (s *connIO) charge(n int, f *buffer) error {

@@ -16,7 +16,8 @@
 //
 // Frames up to readBufferSize are used where they were read, in a pooled buffer that may hold many of them. Larger ones get
 // a buffer of their own, charged to one budget for all connections (frameBudget); above takeAtOnce it grows as bytes
-// arrive, so that a length prefix alone costs nothing. Everything that a request points to is recycled once its handler
+// arrive, so that a length prefix alone costs nothing. A connection whose last frame was larger than half a read buffer reads the
+// next ones into a bulk buffer, several at once, which is charged to the budget too, and only while there is room. Everything that a request points to is recycled once its handler
 // returns, unless the handler called Call.Detach.
 //
 // # Locks

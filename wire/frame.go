@@ -10,6 +10,9 @@ import (
 const (
 	// readBufferSize is the pooled buffer that a connection reads into while requests arrive; frames that fit are used in place.
 	readBufferSize = 64 << 10
+	// bulkBufferSize is what a connection reads into instead after a frame of more than half a read buffer: several such frames in one
+	// system call, answered in one, and none of them copied. It is charged to the budget; without room there it is done without.
+	bulkBufferSize = 256 << 10
 	// takeAtOnce is the largest frame that gets its whole buffer before its bytes are there.
 	takeAtOnce = 1 << 20
 	// shrinkBelow and shrunkSize: a connection that waits for the rest of a frame keeps a small buffer if it has little.
@@ -32,7 +35,10 @@ type source interface {
 	// readSome waits for bytes and reads at least one. get is called to get the memory once there are bytes, or before if
 	// the source cannot tell.
 	readSome(get func() []byte) (int, error)
-	// charge asks for n bytes of memory for a frame; nil is a refusal that err explains. complete ends it.
+	// bulk charges a buffer of bulkBufferSize, if that needs no waiting; partial says that such a buffer waits for the rest of a frame.
+	bulk(f *buffer) bool
+	partial()
+	// charge asks for n bytes of memory for a frame; nil is a refusal that err explains. complete ends both.
 	charge(n int, f *buffer) error
 	complete()
 }
@@ -43,6 +49,8 @@ type frameReader struct {
 	limit int32
 	buf   *buffer // nil while nothing is buffered
 	r, w  int     // unread bytes are buf.b[r:w]
+	last  int     // size of the last frame, with its length
+	held  bool    // source.partial was called
 	get   func() []byte
 }
 
@@ -78,14 +86,19 @@ func (fr *frameReader) next() (frame []byte, in *buffer, err error) {
 	if size < 0 || size > fr.limit {
 		return nil, nil, &frameSizeError{size, fr.limit}
 	}
-	if int(size) > readBufferSize-4 {
-		return fr.large(int(size))
-	}
 	for fr.buffered() < 4+int(size) {
+		if int(size) > fr.room() {
+			return fr.large(int(size))
+		}
 		if err := fr.fill(); err != nil {
 			return nil, nil, err
 		}
 	}
+	if fr.held {
+		fr.src.complete()
+		fr.held = false
+	}
+	fr.last = 4 + int(size)
 	frame = fr.buf.b[fr.r+4 : fr.r+4+int(size) : fr.r+4+int(size)]
 	fr.r += 4 + int(size)
 	in = fr.buf
@@ -95,6 +108,27 @@ func (fr *frameReader) next() (frame []byte, in *buffer, err error) {
 		in.retain()
 	}
 	return frame, in, nil
+}
+
+// bulky says that the next frame is likely to be as large as the last, and that one was worth a bulk buffer.
+func (fr *frameReader) bulky() bool { return fr.last > readBufferSize/2 && fr.last <= bulkBufferSize }
+
+// room is the largest frame that is read in place.
+func (fr *frameReader) room() int {
+	if fr.bulky() && (fr.buf == nil || len(fr.buf.b) != readBufferSize) {
+		return bulkBufferSize - 4
+	}
+	return readBufferSize - 4
+}
+
+// take returns a buffer to read into, a bulk one if that is wanted and may be had.
+func (fr *frameReader) take(size int) *buffer {
+	f := newBuffer(size)
+	if size == bulkBufferSize && !fr.src.bulk(f) && fr.buffered() < readBufferSize {
+		f.release()
+		f = newBuffer(readBufferSize)
+	}
+	return f
 }
 
 // fill reads more bytes into buf, of which the caller needs at least one.
@@ -119,14 +153,37 @@ func (fr *frameReader) fill() error {
 	return nil
 }
 
-// space returns where to read to: at least the rest of a frame that fits the buffer.
+// space returns where to read to: at least the rest of a frame that fits the buffer, in a bulk buffer up to where a frame is likely to end.
 func (fr *frameReader) space() []byte {
-	if fr.buf == nil {
-		fr.buf, fr.r, fr.w = newBuffer(readBufferSize), 0, 0
-	} else if len(fr.buf.b) < readBufferSize || fr.buf.shared() || fr.r > 0 && len(fr.buf.b)-fr.w < readBufferSize/2 {
-		fr.move(readBufferSize)
+	size := readBufferSize
+	if fr.bulky() {
+		size = bulkBufferSize
 	}
-	return fr.buf.b[fr.w:]
+	if fr.buf == nil {
+		fr.buf, fr.r, fr.w = fr.take(size), 0, 0
+	} else if len(fr.buf.b) < readBufferSize || fr.buf.shared() || fr.r > 0 && len(fr.buf.b)-fr.w < readBufferSize/2 {
+		fr.move(size)
+	}
+	end := len(fr.buf.b)
+	if fr.bulky() {
+		if whole := fr.r + (end-fr.r)/fr.last*fr.last; whole > fr.w {
+			end = whole
+		}
+	}
+	return fr.buf.b[fr.w:end]
+}
+
+// rest is called before the connection waits: an almost empty buffer goes back to the pool, and a bulk one that holds part of a frame is known
+// to those who need memory.
+func (fr *frameReader) rest() {
+	switch {
+	case fr.buf == nil:
+	case fr.buffered() < shrinkBelow:
+		fr.shrink()
+	case len(fr.buf.b) == bulkBufferSize && !fr.held:
+		fr.held = true
+		fr.src.partial()
+	}
 }
 
 // shrink keeps the unread bytes in a buffer of their own size while the connection waits.
@@ -147,7 +204,7 @@ func (fr *frameReader) move(size int) {
 		fr.r = 0
 		return
 	}
-	to := newBuffer(size)
+	to := fr.take(size)
 	fr.w = copy(to.b, fr.buf.b[fr.r:fr.w])
 	fr.r = 0
 	fr.buf.release()
@@ -163,17 +220,19 @@ func (fr *frameReader) large(size int) (frame []byte, in *buffer, err error) {
 		}
 	}
 	f := newBuffer(min(size, takeAtOnce))
+	have := copy(f.b[:min(size, len(f.b))], fr.buf.b[fr.r+4:fr.w])
+	fr.r += 4 + have
+	if fr.r == fr.w { // a bulk buffer always: nobody waits for the budget while holding a part of it
+		fr.buf.release()
+		fr.buf, fr.r, fr.w = nil, 0, 0
+	}
+	fr.held = false
 	if err := fr.src.charge(size, f); err != nil {
 		f.release()
 		return nil, nil, err
 	}
 	defer fr.src.complete()
-	have := copy(f.b[:min(size, len(f.b))], fr.buf.b[fr.r+4:fr.w])
-	fr.r += 4 + have
-	if fr.r == fr.w {
-		fr.buf.release()
-		fr.buf, fr.r, fr.w = nil, 0, 0
-	}
+	fr.last = 4 + size
 	get := func() []byte { return f.b[have:min(size, len(f.b))] }
 	for have < size {
 		if have == len(f.b) {
@@ -201,6 +260,10 @@ func (f *buffer) grow(size int) {
 
 // close gives the buffer back.
 func (fr *frameReader) close() {
+	if fr.held {
+		fr.src.complete()
+		fr.held = false
+	}
 	if fr.buf != nil {
 		fr.buf.release()
 		fr.buf, fr.r, fr.w = nil, 0, 0

@@ -16,18 +16,24 @@ type pieces struct {
 	stream  []byte
 	sizes   []int
 	charged int
+	noBulk  bool
+	reads   int
 }
 
 func (p *pieces) readSome(get func() []byte) (int, error) {
 	if len(p.stream) == 0 {
 		return 0, io.EOF
 	}
+	p.reads++
 	n := max(1, p.sizes[0])
 	p.sizes = append(p.sizes[1:], p.sizes[0])
 	n = copy(get(), p.stream[:min(n, len(p.stream))])
 	p.stream = p.stream[n:]
 	return n, nil
 }
+
+func (p *pieces) bulk(*buffer) bool { return !p.noBulk }
+func (p *pieces) partial()          {}
 
 func (p *pieces) charge(n int, f *buffer) error { p.charged += n; return nil }
 func (p *pieces) complete()                     {}
@@ -46,7 +52,7 @@ func TestFrameReaderGivesBackEveryFrame(t *testing.T) {
 			want = append(want, frame)
 			stream = append(binary.BigEndian.AppendUint32(stream, uint32(size)), frame...)
 		}
-		src := &pieces{stream: stream}
+		src := &pieces{stream: stream, noBulk: rng.IntN(3) == 0}
 		for range 7 {
 			src.sizes = append(src.sizes, rng.IntN([]int{3, 100, 70_000, 1 << 20}[rng.IntN(4)])+1)
 		}
@@ -199,6 +205,64 @@ func TestStalledFramesAreClosedWhenMemoryIsShort(t *testing.T) {
 		defer ts.budget.mu.Unlock()
 		return ts.budget.used == 0 && len(ts.budget.partial) == 0
 	})
+}
+
+// After a large frame, several like it are read at once, in place.
+func TestBulkFramesAreReadTogether(t *testing.T) {
+	const frames, size = 31, 66_000
+	var stream []byte
+	for i := range frames {
+		stream = binary.BigEndian.AppendUint32(stream, size)
+		stream = append(stream, bytes.Repeat([]byte{byte(i)}, size)...)
+	}
+	for _, tt := range []struct {
+		name            string
+		noBulk          bool
+		charged, atMost int
+	}{{"with a budget", false, size, 12 + 2}, {"without", true, frames * size, 2 * frames}} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := &pieces{stream: stream, sizes: []int{1 << 20}, noBulk: tt.noBulk}
+			var fr frameReader
+			fr.init(src, 1<<20)
+			defer fr.close()
+			for i := range frames {
+				frame, in, err := fr.next()
+				if err != nil || len(frame) != size || frame[0] != byte(i) || frame[size-1] != byte(i) {
+					t.Fatalf("frame %d: %d bytes, %v", i, len(frame), err)
+				}
+				in.release()
+			}
+			if src.charged != tt.charged || src.reads > tt.atMost {
+				t.Errorf("%d bytes charged for frames of their own, want %d; %d reads, want %d at most", src.charged, tt.charged, src.reads, tt.atMost)
+			}
+		})
+	}
+}
+
+// A connection that stalls inside a frame in a bulk buffer is closed when another needs the memory.
+func TestStalledBulkBufferIsTakenBack(t *testing.T) {
+	ts := startServer(t, ServerConfig{QueuedMaxBytes: 2 << 20}, ListenerConfig{}, echoHeartbeat())
+	req := heartbeat("x")
+	req.MemberID = strings.Repeat("m", 70_000)
+	frame := frameOf(req, 1)
+	stalled := ts.dial(t)
+	stalled.send(frame)
+	stalled.recv()
+	stalled.send(frame[:60_000])
+	held := func(bytes int64, conns int) func() bool {
+		return func() bool {
+			ts.budget.mu.Lock()
+			defer ts.budget.mu.Unlock()
+			return ts.budget.used == bytes && len(ts.budget.partial) == conns
+		}
+	}
+	eventually(t, "the part of a frame is charged", held(bulkBufferSize, 1))
+	req.MemberID = strings.Repeat("m", 2<<20-100)
+	other := ts.dial(t)
+	other.send(frameOf(req, 1))
+	other.recv()
+	stalled.wantClosed()
+	eventually(t, "everything is given back", held(0, 0))
 }
 
 func TestFrameLargerThanTheBudgetIsServed(t *testing.T) {

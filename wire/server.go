@@ -21,8 +21,8 @@ type ServerConfig struct {
 	Log zerolog.Logger
 	// MaxRequestBytes is socket.request.max.bytes; 0 is 100 MiB.
 	MaxRequestBytes int32
-	// QueuedMaxBytes is queued.max.request.bytes, which bounds frames above readBufferSize on all connections
-	// together; 0 or less is a quarter of the memory limit (GOMEMLIMIT or the cgroup's), or 256 MiB.
+	// QueuedMaxBytes is queued.max.request.bytes, which bounds frames above readBufferSize and bulk buffers on all
+	// connections together; 0 or less is a quarter of the memory limit (GOMEMLIMIT or the cgroup's), or 256 MiB.
 	QueuedMaxBytes int64
 	// IdleTimeout is connections.max.idle.ms; 0 is never.
 	IdleTimeout time.Duration
