@@ -28,7 +28,7 @@ SEED  ?=
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-compat lint bench plots bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ build: ## build bin/ottla: static, with version and commit
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ottla ./cmd/ottla
 
 tools: # the programs of the tests
-	@cd compat-tests && CGO_ENABLED=0 go build -o ../bin/ ./cmd/testout ./cmd/compat ./cmd/benchcheck ./kbench
+	@cd compat-tests && CGO_ENABLED=0 go build -o ../bin/ ./cmd/testout ./cmd/compat ./cmd/benchcheck ./cmd/scaling ./kbench
 
 run: build ## start a standalone broker on 127.0.0.1:$(PORT), data in $(DATA)
 	@echo "a broker on 127.0.0.1:$(PORT), its data in $(abspath $(DATA)); Ctrl-C stops it. In another terminal:"
@@ -85,6 +85,9 @@ bin/sim/overlay.json: broker/sim/overlay/main.go
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+plots: build tools ## measure how costs grow, and draw docs/plots: five minutes on a quiet machine
+	@bin/scaling -out docs/plots
 
 bench-check: tools ## counted costs (allocations, bytes, system calls) against compat-tests/results/bench-baseline.txt
 	@bin/benchcheck -baseline compat-tests/results/bench-baseline.txt -counts "$${TEST_COUNTS:-}"
