@@ -142,6 +142,12 @@ func TestConsumeInAGroup(t *testing.T) {
 	if text := s.ok("", "group", "list", "--state", "Empty", "-o", "yaml"); !strings.Contains(text, "group: g") {
 		t.Errorf("group list: %s", text)
 	}
+	if text := s.ok("", "group", "list"); !strings.Contains(text, "TYPE") || !strings.Contains(text, "classic") {
+		t.Errorf("group list: %s", text)
+	}
+	if text := s.ok("", "group", "list", "--type", "consumer", "-o", "json"); strings.TrimSpace(text) != "[]" {
+		t.Errorf("group list: %s", text)
+	}
 	if text := s.ok("", "group", "list", "--state", "Stable", "-o", "json"); strings.TrimSpace(text) != "[]" {
 		t.Errorf("stable groups: %s", text)
 	}

@@ -1,7 +1,17 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func newGroup() *cobra.Command {
@@ -30,27 +40,50 @@ func newGroupList(c *clientFlags, out *output) *cobra.Command {
 		Example: "  ottla group list --state Stable,Empty",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			admin, err := c.admin()
+			client, err := c.client()
 			if err != nil {
 				return err
 			}
-			defer admin.Close()
-			groups, err := admin.ListGroupsByType(cmd.Context(), types, states...)
+			defer client.Close()
+			list, err := listGroups(cmd.Context(), client, states, types)
 			if err != nil {
 				return err
 			}
-			list := []groupRow{}
 			var rows []row
-			for _, g := range groups.Sorted() {
-				list = append(list, groupRow{Group: g.Group, State: g.State, Type: g.ProtocolType, Coordinator: g.Coordinator})
-				rows = append(rows, row{g.Group, g.State, g.ProtocolType, g.Coordinator})
+			for _, g := range list {
+				rows = append(rows, row{g.Group, g.State, g.Type, g.ProtocolType, g.Coordinator})
 			}
-			return out.print(cmd.OutOrStdout(), list, row{"group", "state", "type", "coordinator"}, rows)
+			return out.print(cmd.OutOrStdout(), list, row{"group", "state", "type", "protocol type", "coordinator"}, rows)
 		},
 	}
 	cmd.Flags().StringSliceVar(&states, "state", nil, "only groups in these states")
 	cmd.Flags().StringSliceVar(&types, "type", nil, "only groups of these types: classic, consumer")
 	return cmd
+}
+
+// listGroups asks all brokers for their groups. Those that do not know types of groups (before Kafka 3.8) have classic ones only.
+func listGroups(ctx context.Context, client *kgo.Client, states, types []string) ([]groupRow, error) {
+	req := kmsg.NewPtrListGroupsRequest()
+	req.StatesFilter, req.TypesFilter = states, types
+	list, errs := []groupRow{}, []error(nil)
+	for _, shard := range client.RequestSharded(ctx, req) {
+		resp, ok := shard.Resp.(*kmsg.ListGroupsResponse)
+		err := shard.Err
+		if err == nil && ok {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if err != nil || !ok {
+			errs = append(errs, fmt.Errorf("list the groups of broker %d: %w", shard.Meta.NodeID, err))
+			continue
+		}
+		for _, g := range resp.Groups {
+			list = append(list, groupRow{
+				Group: g.Group, State: g.GroupState, Type: cmp.Or(strings.ToLower(g.GroupType), groupClassic), ProtocolType: g.ProtocolType, Coordinator: shard.Meta.NodeID,
+			})
+		}
+	}
+	slices.SortFunc(list, func(a, b groupRow) int { return cmp.Compare(a.Group, b.Group) })
+	return list, errors.Join(errs...)
 }
 
 func newGroupDescribe(c *clientFlags, out *output) *cobra.Command {

@@ -13,15 +13,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
+// Types of groups: the protocol that members speak.
+const (
+	groupClassic  = "classic"
+	groupConsumer = "consumer" // KIP-848
+)
+
 // groupRow is one group as commands show it.
 type groupRow struct {
-	Group       string      `json:"group"`
-	State       string      `json:"state"`
-	Type        string      `json:"protocolType"`
-	Protocol    string      `json:"protocol,omitempty"` // of assignment
-	Coordinator int32       `json:"coordinator"`
-	Members     []memberRow `json:"members,omitempty"`
-	Offsets     []offsetRow `json:"offsets,omitempty"` // by topic and partition
+	Group        string      `json:"group"`
+	State        string      `json:"state"`
+	Type         string      `json:"type"` // groupClassic or groupConsumer
+	ProtocolType string      `json:"protocolType"`
+	Protocol     string      `json:"protocol,omitempty"` // of assignment
+	Coordinator  int32       `json:"coordinator"`
+	Members      []memberRow `json:"members,omitempty"`
+	Offsets      []offsetRow `json:"offsets,omitempty"` // by topic and partition
 }
 
 type memberRow struct {
@@ -157,7 +164,7 @@ func describeGroups(ctx context.Context, admin *kadm.Client, names []string) (ma
 }
 
 func classicGroup(g *kadm.DescribedGroup) groupRow {
-	r := groupRow{Group: g.Group, State: g.State, Type: g.ProtocolType, Protocol: g.Protocol, Coordinator: g.Coordinator.NodeID}
+	r := groupRow{Group: g.Group, State: g.State, Type: groupClassic, ProtocolType: g.ProtocolType, Protocol: g.Protocol, Coordinator: g.Coordinator.NodeID}
 	for _, m := range g.Members {
 		var assigned kadm.TopicsSet
 		if a, ok := m.Assigned.AsConsumer(); ok {
@@ -172,7 +179,7 @@ func classicGroup(g *kadm.DescribedGroup) groupRow {
 }
 
 func consumerGroup(g *kadm.DescribedConsumerGroup) groupRow {
-	r := groupRow{Group: g.Group, State: g.State, Type: "consumer", Protocol: g.AssignorName, Coordinator: g.Coordinator.NodeID}
+	r := groupRow{Group: g.Group, State: g.State, Type: groupConsumer, ProtocolType: "consumer", Protocol: g.AssignorName, Coordinator: g.Coordinator.NodeID}
 	for _, m := range g.Members {
 		r.addMember(m.MemberID, m.InstanceID, m.ClientID, m.ClientHost, m.Assignment)
 	}

@@ -136,8 +136,8 @@ func (b *Broker) sessionTimeout() time.Duration {
 	return 9 * time.Second // ZooKeeper allows 20 ticks
 }
 
-// Start runs the broker again. Apache Kafka gives up when the znode of a killed predecessor is still there; it is then
-// started again until the old session has ended.
+// Start runs the broker again. Apache Kafka gives up when the znode of a killed predecessor is still there, or when its own
+// session ends before it is up, on a busy machine; it is then started again.
 func (b *Broker) Start() error {
 	deadline := time.Now().Add(startLimit)
 	for {
@@ -150,8 +150,10 @@ func (b *Broker) Start() error {
 		if err == nil {
 			return nil
 		}
-		if b.Kind == Kafka && !p.alive() && strings.Contains(p.tail(60), "NodeExists") && time.Now().Before(deadline) {
-			continue
+		if b.Kind == Kafka && !p.alive() && time.Now().Before(deadline) {
+			if last := p.tail(60); strings.Contains(last, "NodeExists") || strings.Contains(last, "SessionExpired") {
+				continue
+			}
 		}
 		return errors.Join(err, p.kill())
 	}
