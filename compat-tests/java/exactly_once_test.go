@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ottla/compat-tests/harness"
 )
@@ -176,6 +177,7 @@ func TestReadProcessWrite(t *testing.T) {
 			want[strings.ToUpper(line)]++
 		}
 		r.compare(t, got, want)
+		r.wantVersion2(t, j.Version != harness.KafkaVersion)
 	})
 }
 
@@ -203,7 +205,51 @@ func TestStreams(t *testing.T) {
 			got[word] = n
 		}, func() bool { return maps.Equal(got, want) })
 		r.compare(t, got, want)
+		r.wantVersion2(t, j.Version != harness.KafkaVersion)
 	})
+}
+
+// wantVersion2 looks at what the coordinators stored: clients since Kafka 4 use transactions of version 2 when they are offered, older
+// ones do not know them.
+func (r *eosRun) wantVersion2(t *testing.T, want bool) {
+	t.Helper()
+	if kind, _ := harness.KindFromEnv(); kind != harness.Ottla {
+		return
+	}
+	const topic = "__transaction_state"
+	cl := r.client(t)
+	ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+			cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {o.Partition: kgo.NewOffset().AtStart()}})
+		}
+	})
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	commits := map[bool]int{}
+	for len(left) > 0 && ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(func(rec *kgo.Record) {
+			v := kmsg.NewTxnMetadataValue()
+			if err := v.ReadFrom(rec.Value); rec.Value != nil && err != nil {
+				t.Errorf("%s-%d at %d: %v", topic, rec.Partition, rec.Offset, err)
+			}
+			if rec.Value != nil && v.State == kmsg.TransactionStateCompleteCommit {
+				commits[v.ClientTransactionVersion >= 2]++
+			}
+			if rec.Offset+1 >= left[rec.Partition] {
+				delete(left, rec.Partition)
+			}
+		})
+	}
+	t.Logf("commits stored: %d of version 2, %d of version 1", commits[true], commits[false])
+	if len(left) > 0 || commits[want] == 0 || commits[!want] > 0 {
+		t.Errorf("want all commits with version 2: %v; partitions not read: %v", want, left)
+	}
 }
 
 func (r *eosRun) compare(t *testing.T, got, want map[string]int) {
