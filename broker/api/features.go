@@ -43,6 +43,9 @@ func (a *API) untilWithdrawn(first int16, h wire.Handler) wire.Handler {
 		if c.Header.Version < first || c.Conn.FeaturesEpoch() == 0 {
 			return r
 		}
+		if s, ok := c.Conn.Scratch.(*produceScratch); ok && c.Header.Key == 0 && s.req.TransactionID == nil {
+			return r
+		}
 		if f := a.Features(); !f.TransactionV2 && c.Conn.FeaturesEpoch() < f.Epoch && !r.Close {
 			r.Close, r.CloseReason = true, "transactions of version 2 are not offered any more"
 		}

@@ -1,5 +1,5 @@
-// Package txn is the transaction coordinator (KIP-98, KIP-360, KIP-664, KIP-890 part 1), with the state and the records of Kafka 3.9's, so
-// that either can take over from the other.
+// Package txn is the transaction coordinator (KIP-98, KIP-360, KIP-664, KIP-890), with the state and the records of Kafka's, so that either can
+// take over from the other.
 //
 // A Coordinator answers the transaction APIs. Each transactional id belongs to one partition of __transaction_state and lives in the
 // machine of that partition's shard (package coordinator): all that is decided about it is decided in one goroutine. A request becomes
@@ -19,6 +19,13 @@
 // Fencing (a new InitProducerId while a transaction is open, a timeout) is a PrepareAbort with the epoch raised by one, so that what the old
 // producer may still write is refused by the leaders that saw the marker. Kafka's PrepareEpochFence is the moment before that record; here
 // it is one decision and never seen.
+//
+// # Version 2
+//
+// Which version of the protocol a transaction has is up to its client, request by request: the version of EndTxn says how it ends, and what a
+// leader adds for a producer is V2. With V2 PrepareX has the next epoch, which the markers carry and the producer is told, and an end that
+// comes with the epoch before is a repetition. Where the epochs are used up PrepareX also has the producer id that CompleteX takes over
+// (nextProducerID). An abort of nothing is an end, too: it is how a producer gets past writes whose fate it does not know.
 //
 // # Goroutines and locks
 //
