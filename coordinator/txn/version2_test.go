@@ -222,3 +222,82 @@ func TestKafka4sStateIsLoaded(t *testing.T) {
 		r.wantEnd2("the last end again", "transactions-2-end-tx", d.ProducerID, d.ProducerEpoch-1, false, d.ProducerID, d.ProducerEpoch, 0)
 	})
 }
+
+// The coordinator moves between PrepareX and CompleteX; the next one finishes what is decided, and knows a repetition.
+func TestCoordinatorOfVersion2Moves(t *testing.T) {
+	for _, commit := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			first := newRig(t, logtest.New(), Config{}).elect(1)
+			first.answer = func(int32, *kmsg.WriteTxnMarkersRequest, TopicPartition) int16 {
+				return kerr.NotLeaderForPartition.Code
+			}
+			pid, epoch := first.init("a")
+			first.want("add", first.add2("a", pid, epoch, t0, t1), 0)
+			first.wantEnd2("end", "a", pid, epoch, commit, pid, epoch+1, 0)
+			first.want("add in the next epoch meanwhile", first.add2("a", pid, epoch+1, t0), codeConcurrent)
+			first.c.Resigned(0, 2)
+			second := newRig(t, first.log, Config{}).elect(2)
+			defer second.c.Close()
+			synctest.Wait()
+			ms := second.markers()
+			if len(ms) != 2 || ms[0].coordinatorEpoch != 2 || ms[0].commit != commit || ms[0].epoch != epoch+1 || ms[0].version != V2 {
+				t.Errorf("markers %+v", ms)
+			}
+			first.wantEnd2("end again at the deposed one", "a", pid, epoch, commit, -1, -1, codeNotCoordinator)
+			second.wantEnd2("end again", "a", pid, epoch, commit, pid, epoch+1, 0)
+			second.wantEnd2("the other end", "a", pid, epoch, !commit, -1, -1, codeInvalidTxnState)
+			second.want("add in the next epoch", second.add2("a", pid, epoch+1, t0), 0)
+			first.c.Close()
+		})
+	}
+}
+
+func TestVersion2LeavesNothingHanging(t *testing.T) {
+	t.Run("a deleted topic needs no marker", func(t *testing.T) {
+		bubble(t, func(t *testing.T, r *rig) {
+			pid, epoch := r.init("a")
+			r.want("add", r.add2("a", pid, epoch, t0, t1), 0)
+			r.mu.Lock()
+			r.leaders[t0], r.deleted[t0] = -2, true
+			r.mu.Unlock()
+			r.wantEnd2("end", "a", pid, epoch, true, pid, epoch+1, 0)
+			time.Sleep(250 * time.Millisecond)
+			r.wantState("a", "CompleteCommit")
+			if ms := r.markers(); len(ms) != 1 || ms[0].tp != t1 {
+				t.Errorf("markers %+v", ms)
+			}
+		})
+	})
+	t.Run("an end that was not stored is none", func(t *testing.T) {
+		bubble(t, func(t *testing.T, r *rig) {
+			pid, epoch := r.init("a")
+			r.want("add", r.add2("a", pid, epoch, t0), 0)
+			r.log.FailAppends(func(int32, batch.View) error { return kerr.NotEnoughReplicas })
+			r.wantEnd2("end", "a", pid, epoch, true, -1, -1, codeNotAvailable)
+			r.log.FailAppends(nil)
+			r.wantState("a", "Ongoing")
+			r.wantEnd2("end", "a", pid, epoch, true, pid, epoch+1, 0)
+			r.wantState("a", "CompleteCommit")
+		})
+	})
+}
+
+func TestBadInputToVersion2(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		pid, epoch := r.init("a")
+		for _, c := range []struct {
+			name      string
+			got, want int16
+		}{
+			{"add with an unknown id", r.add2("nobody", pid, epoch, t0), codeInvalidMapping},
+			{"add with an empty id", r.add2("", pid, epoch, t0), codeInvalidRequest},
+			{"add with another producer id", r.add2("a", pid+1, epoch, t0), codeInvalidMapping},
+			{"add with an older epoch", r.add2("a", pid, epoch-1, t0), codeFenced},
+			{"add with a newer epoch", r.add2("a", pid, epoch+1, t0), codeFenced},
+			{"verify what was not added", r.c.VerifyPartitions(t.Context(), "a", pid, epoch, []TopicPartition{t0})[0], codeAbortable},
+		} {
+			r.want(c.name, c.got, c.want)
+		}
+		r.wantState("a", "Empty")
+	})
+}
