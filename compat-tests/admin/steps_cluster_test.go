@@ -92,6 +92,10 @@ var clusterSteps = []step{
 	{"ListConfigResources", func(r *run) any { return answer(r.adm.ListConfigResources(r.ctx)) }},
 }
 
+// beforeV2 are the last versions before transactions of version 2 (KIP-890) of Produce, EndTxn, WriteTxnMarkers and TxnOffsetCommit: Kafka has
+// what follows with KRaft only, and Ottla always.
+var beforeV2 = map[int16]int16{0: 11, 26: 4, 27: 1, 28: 4}
+
 // apiSteps compare the range of versions of each API key. DescribeTopicPartitions (75) is left out: Kafka has it with
 // KRaft only, and Ottla always.
 func apiSteps() []step {
@@ -106,11 +110,14 @@ func apiSteps() []step {
 				v := all[r.broker]
 				r.apis = &v
 			}
-			min, max, ok := r.apis.KeyVersions(key)
+			from, to, ok := r.apis.KeyVersions(key)
 			if !ok {
 				return "not served"
 			}
-			return fmt.Sprintf("%d to %d", min, max)
+			if last, ok := beforeV2[key]; ok {
+				to = min(to, last)
+			}
+			return fmt.Sprintf("%d to %d", from, to)
 		}})
 	}
 	return steps
