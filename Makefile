@@ -24,11 +24,12 @@ SEEDS ?= 10000
 # make sim, with SEEDS too: from FIRST on, or one SEED with all that happens
 FIRST ?= 1
 SEED  ?=
+PLANTED := no_truncation early_high_watermark
 # make bench
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-compat lint bench plots bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-sim test-compat lint bench plots bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted sim-overlay eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,11 +49,17 @@ run: build ## start a standalone broker on 127.0.0.1:$(PORT), data in $(DATA)
 	  --set offsets.topic.replication.factor=1 --set transaction.state.log.replication.factor=1 \
 	  --set transaction.state.log.min.isr=1 --set group.initial.rebalance.delay.ms=0
 
-test: test-go test-compat ## all tests of `go test -race ./...`, and the quick checks with real clients; installs what they need
+test: test-go test-sim test-compat ## all tests of `go test -race ./...`, and the quick checks with real clients; installs what they need
 
 test-go: tools
 	@.ci/deps race
 	@. .ci/env; go test -race -json ./... | bin/testout -counts "$${TEST_COUNTS:-}"
+
+# A hundred seeds, twenty of them twice, and both planted bugs.
+test-sim: tools sim-overlay
+	@$(SIM) -count=1 -json ./broker/sim -sim.seeds 100 | bin/testout -counts "$${TEST_COUNTS:-}"
+	@for bug in $(PLANTED); do $(SIM) -tags simruntime,planted_$$bug -count=1 -json -run TestPlanted ./broker/sim -sim.seeds 1000 | \
+	  bin/testout -counts "$${TEST_COUNTS:-}" || exit 1; done
 
 test-compat: build tools
 	@.ci/deps
@@ -70,17 +77,18 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 crash: ## the log store on a disk that crashes, SEEDS random workloads
 	@go test -count=1 -timeout 0 -v -run 'TestCrash$$' ./storage -crash-seeds $(SEEDS)
 
-sim: bin/sim/overlay.json ## whole brokers in a simulated world: SEEDS runs from FIRST on, or SEED with all that happens (docs/simulation.md)
-	@go test -c -o bin/sim/sim.test -tags simruntime -overlay bin/sim/overlay.json ./broker/sim
+SIM := go test -tags simruntime -overlay bin/sim/overlay.json
+
+sim: sim-overlay ## whole brokers in a simulated world: SEEDS runs from FIRST on, or one SEED with all that happens (docs/simulation.md)
+	@$(SIM) -c -o bin/sim/sim.test ./broker/sim
 	@if [ -n '$(SEED)' ]; then GODEBUG=asyncpreemptoff=1 GOMAXPROCS=1 GOGC=off bin/sim/sim.test -test.v -test.run 'TestSeed$$' -sim.seed $(SEED); else \
 	  bin/sim/sim.test -test.v -test.timeout 0 -test.run 'TestSeeds|TestReplay' -sim.first $(FIRST) -sim.seeds $(SEEDS); fi
 
-sim-planted: bin/sim/overlay.json ## whether the simulation finds bugs planted behind build tags, each within SEEDS seeds
-	@for bug in no_truncation early_high_watermark; do echo "planted: $$bug"; \
-	  go test -c -o bin/sim/$$bug.test -tags simruntime,planted_$$bug -overlay bin/sim/overlay.json ./broker/sim && \
-	  bin/sim/$$bug.test -test.v -test.timeout 0 -test.run TestPlantedBugIsFound -sim.first $(FIRST) -sim.seeds $(SEEDS) || exit 1; done
+sim-planted: sim-overlay ## whether the simulation finds bugs planted behind build tags, each within SEEDS seeds
+	@for bug in $(PLANTED); do echo "planted: $$bug"; \
+	  $(SIM) -tags simruntime,planted_$$bug -count=1 -v -timeout 0 -run TestPlanted ./broker/sim -sim.first $(FIRST) -sim.seeds $(SEEDS) || exit 1; done
 
-bin/sim/overlay.json: broker/sim/overlay/main.go
+sim-overlay:
 	@go run ./broker/sim/overlay bin/sim
 
 bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers: bin/kbench suite -h
