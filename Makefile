@@ -29,7 +29,7 @@ PLANTED := no_truncation early_high_watermark
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-sim test-compat lint bench plots bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted sim-overlay eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: help build tools run test test-go test-sim test-compat lint bench plots flames bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted sim-overlay eos cluster-test churn compose-test rootfs image fuzz docs ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,7 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 	@go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@bin/staticcheck ./...
 	@cd compat-tests && go vet ./... && ../bin/staticcheck ./...
-	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run; do bash -n $$f; done
+	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run compat-tests/kbench/flames; do bash -n $$f; done
 
 crash: ## the log store on a disk that crashes, SEEDS random workloads
 	@go test -count=1 -timeout 0 -v -run 'TestCrash$$' ./storage -crash-seeds $(SEEDS)
@@ -96,6 +96,9 @@ bench: ## benchmarks in Go's format (BENCHTIME, COUNT); kbench compares brokers:
 
 plots: build tools ## measure how costs grow, and draw docs/plots: five minutes on a quiet machine
 	@bin/scaling -out docs/plots
+
+flames: tools ## flame graphs of the broker under load in docs/plots; needs perf
+	@compat-tests/kbench/flames docs/plots
 
 bench-check: tools ## counted costs (allocations, bytes, system calls) against compat-tests/results/bench-baseline.txt
 	@bin/benchcheck -baseline compat-tests/results/bench-baseline.txt -counts "$${TEST_COUNTS:-}"
