@@ -30,7 +30,8 @@ type ServerConfig struct {
 	MaxConnections, MaxConnectionsPerIP int
 	MaxConnectionsPerIPOverrides        map[string]int
 	MaxConnectionCreationRate           int
-	// SendBuffer, ReceiveBuffer are socket.*.buffer.bytes; 0 or less leaves them to the kernel. Backlog is for Listen.
+	// SendBuffer, ReceiveBuffer are socket.*.buffer.bytes; 0 or less leaves them to the kernel. They and Backlog are
+	// for Listen.
 	SendBuffer, ReceiveBuffer, Backlog int
 	// MaxInFlightProduce is how many Produce answers may be pending on a connection; 0 is 8.
 	MaxInFlightProduce int
@@ -182,7 +183,6 @@ func (s *Server) start(conn net.Conn, lc ListenerConfig) {
 		conn.Close()
 		return
 	}
-	s.tune(conn)
 	c := &Conn{
 		server: s, listener: lc, conn: conn, ip: ip, index: s.index.Add(1) - 1,
 		principal: "User:ANONYMOUS", closed: make(chan struct{}), received: time.Now(),
@@ -216,24 +216,6 @@ func (s *Server) run(c *Conn) {
 		c.listener.OnClose(c)
 	}
 	s.remove(c)
-}
-
-func (s *Server) tune(conn net.Conn) {
-	type inner interface{ NetConn() net.Conn }
-	if t, ok := conn.(inner); ok {
-		conn = t.NetConn()
-	}
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	// TCP_NODELAY and keep-alive are Go's defaults. A buffer size that the kernel refuses is not worth a connection.
-	if s.cfg.SendBuffer > 0 {
-		_ = tcp.SetWriteBuffer(s.cfg.SendBuffer)
-	}
-	if s.cfg.ReceiveBuffer > 0 {
-		_ = tcp.SetReadBuffer(s.cfg.ReceiveBuffer)
-	}
 }
 
 func remoteIP(conn net.Conn) netip.Addr {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
 )
 
 func TestRequestsOfAnySizeAndFragmentation(t *testing.T) {
@@ -270,4 +271,35 @@ func TestShutdownEndsContextsAndThenConnections(t *testing.T) {
 		t.Errorf("shutdown with a request that never ends: %v", err)
 	}
 	eventually(t, "all connections are gone", func() bool { return ts.Connections() == 0 })
+}
+
+// Accepted connections have the options that their listener was given.
+func TestSocketOptionsAreInherited(t *testing.T) {
+	accepted := make(chan *Conn, 1)
+	ts := startServer(t, ServerConfig{SendBuffer: 50_000, ReceiveBuffer: 60_000}, ListenerConfig{OnConnect: func(c *Conn) { accepted <- c }}, echoHeartbeat())
+	ts.dial(t)
+	raw, err := (<-accepted).NetConn().(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name                string
+		level, option, want int
+	}{
+		{"SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF, 2 * 50_000}, // the kernel doubles it for its own needs
+		{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, 2 * 60_000},
+		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	} {
+		var got int
+		if controlErr := raw.Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), tt.level, tt.option) }); controlErr != nil || err != nil {
+			t.Fatal(controlErr, err)
+		}
+		if got != tt.want {
+			t.Errorf("%s is %d, want %d", tt.name, got, tt.want)
+		}
+	}
 }
