@@ -14,6 +14,7 @@ type ClusterConfig struct {
 	Kinds          []Kind        // one for each broker; nil: three of the kind that BROKER names
 	SessionTimeout time.Duration // as in Config
 	Settings       []string      // further key=value lines, the same for all brokers
+	Racks          []string      // broker.rack of each broker; nil: none
 	// Proxied puts a Proxy between every broker and its ZooKeeper, and another in front of every broker's listener, which
 	// is what the broker advertises: CutOff then separates a broker from everybody.
 	Proxied bool
@@ -41,6 +42,9 @@ func StartCluster(t testing.TB, cfg ClusterConfig) *Cluster {
 		bc := Config{
 			Kind: kind, ID: int32(i + 1), Dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)), ZooKeeper: c.ZK.Addr,
 			SessionTimeout: cfg.SessionTimeout, Settings: slices.Concat(clusterSettings, cfg.Settings),
+		}
+		if cfg.Racks != nil {
+			bc.Settings = append(bc.Settings, "broker.rack="+cfg.Racks[i])
 		}
 		if cfg.Proxied || cfg.Inside {
 			if err := c.proxy(&bc); err != nil {
