@@ -29,7 +29,7 @@ PLANTED := no_truncation early_high_watermark
 BENCHTIME ?= 1s
 COUNT ?= 1
 
-.PHONY: help build tools run test test-go test-sim test-compat lint bench plots flames bench-check bench-baseline compat compat-kafka test-kafka test-recordings crash sim sim-planted sim-overlay eos cluster-test churn compose-test rootfs image fuzz docs ci clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,7 +72,7 @@ lint: ## gofmt, go vet, staticcheck, shell syntax
 	@go build -o bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@bin/staticcheck ./...
 	@cd compat-tests && go vet ./... && ../bin/staticcheck ./...
-	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run compat-tests/kbench/flames; do bash -n $$f; done
+	@for f in .ci/deps .ci/run .ci/fuzz .ci/env compat-tests/peers/kafka compat-tests/kbench/brokers/* compat-tests/compose/run compat-tests/kbench/flames compat-tests/compose/zookeeper-entry; do bash -n $$f; done
 
 crash: ## the log store on a disk that crashes, SEEDS random workloads
 	@go test -count=1 -timeout 0 -v -run 'TestCrash$$' ./storage -crash-seeds $(SEEDS)
