@@ -77,7 +77,7 @@ func cleanerConfig(s *config.Snapshot) storage.CleanerConfig {
 	}
 }
 
-func (b *Broker) ensembleConfig(s *config.Snapshot) ensemble.Config {
+func (b *Broker) ensembleConfig(s *config.Snapshot) (ensemble.Config, error) {
 	servers, chroot := s.ZooKeeperConnect()
 	c := ensemble.Config{
 		Servers: servers, Chroot: chroot,
@@ -90,7 +90,9 @@ func (b *Broker) ensembleConfig(s *config.Snapshot) ensemble.Config {
 	if auth, ok := config.Lookup(s, config.OttlaZookeeperAuth); ok {
 		c.Auth = []ensemble.Auth{{Scheme: "digest", Data: auth.Reveal()}}
 	}
-	return c
+	var err error
+	c.TLS, err = zooKeeperTLS(s)
+	return c, err
 }
 
 func limits(s *config.Snapshot) wire.Limits {

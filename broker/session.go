@@ -23,7 +23,11 @@ import (
 func (b *Broker) openStore(dirs []string, meta storage.Meta) error {
 	s := b.cfg.Snapshot()
 	if !standalone(s) {
-		store, err := b.opts.Ensemble(b.ensembleConfig(s))
+		cfg, err := b.ensembleConfig(s)
+		if err != nil {
+			return err
+		}
+		store, err := b.opts.Ensemble(cfg)
 		if err == nil {
 			b.store = store
 		}

@@ -54,14 +54,13 @@ var ZookeeperSetAcl = define(areaZooKeeper, Key[bool]{
 
 var ZookeeperSslCipherSuites = define(areaZooKeeper, Key[[]string]{
 	Name: "zookeeper.ssl.cipher.suites", Null: true,
-	Mark: Later,
-	Doc:  "Cipher suites for TLS to ZooKeeper.",
+	Doc: "Cipher suites for TLS to ZooKeeper.",
 })
 
 var ZookeeperSslClientEnable = define(areaZooKeeper, Key[bool]{
 	Name:       "zookeeper.ssl.client.enable",
-	Importance: Medium, Mark: Later,
-	Doc: "Connects to ZooKeeper with TLS.",
+	Importance: Medium,
+	Doc:        "Connects to ZooKeeper with TLS.",
 })
 
 var ZookeeperSslCrlEnable = define(areaZooKeeper, Key[bool]{
@@ -72,32 +71,30 @@ var ZookeeperSslCrlEnable = define(areaZooKeeper, Key[bool]{
 
 var ZookeeperSslEnabledProtocols = define(areaZooKeeper, Key[[]string]{
 	Name: "zookeeper.ssl.enabled.protocols", Null: true,
-	Mark: Later,
-	Doc:  "TLS versions allowed towards ZooKeeper; unset means the one of zookeeper.ssl.protocol.",
+	Doc: "TLS versions allowed towards ZooKeeper; unset means the one of zookeeper.ssl.protocol.",
 })
 
 var ZookeeperSslEndpointIdentificationAlgorithm = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.endpoint.identification.algorithm", Default: "HTTPS",
-	Mark: Later,
-	Doc:  "HTTPS compares ZooKeeper's host name with its certificate; empty switches the comparison off.",
+	Doc: "HTTPS compares ZooKeeper's host name with its certificate; empty switches the comparison off.",
 })
 
 var ZookeeperSslKeystoreLocation = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.keystore.location", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "File with the client certificate for TLS to ZooKeeper.",
+	Importance: Medium,
+	Doc:        "File with the client certificate for TLS to ZooKeeper.",
 })
 
 var ZookeeperSslKeystorePassword = define(areaZooKeeper, Key[Password]{
 	Name: "zookeeper.ssl.keystore.password", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "Password of the ZooKeeper keystore.",
+	Importance: Medium,
+	Doc:        "Password of the ZooKeeper keystore.",
 })
 
 var ZookeeperSslKeystoreType = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.keystore.type", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "Format of the ZooKeeper keystore; unset means by file name.",
+	Importance: Medium,
+	Doc:        "Format of the ZooKeeper keystore; the file itself is looked at, as Java does. BCFKS is not served.",
 })
 
 var ZookeeperSslOcspEnable = define(areaZooKeeper, Key[bool]{
@@ -108,24 +105,23 @@ var ZookeeperSslOcspEnable = define(areaZooKeeper, Key[bool]{
 
 var ZookeeperSslProtocol = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.protocol", Default: "TLSv1.2",
-	Mark: Later,
-	Doc:  "TLS version for ZooKeeper.",
+	Doc: "TLS version for ZooKeeper.",
 })
 
 var ZookeeperSslTruststoreLocation = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.truststore.location", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "File with the certificates that vouch for ZooKeeper.",
+	Importance: Medium,
+	Doc:        "File with the certificates that vouch for ZooKeeper.",
 })
 
 var ZookeeperSslTruststorePassword = define(areaZooKeeper, Key[Password]{
 	Name: "zookeeper.ssl.truststore.password", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "Password of the ZooKeeper truststore.",
+	Importance: Medium,
+	Doc:        "Password of the ZooKeeper truststore.",
 })
 
 var ZookeeperSslTruststoreType = define(areaZooKeeper, Key[string]{
 	Name: "zookeeper.ssl.truststore.type", Null: true,
-	Importance: Medium, Mark: Later,
-	Doc: "Format of the ZooKeeper truststore; unset means by file name.",
+	Importance: Medium,
+	Doc:        "Format of the ZooKeeper truststore; the file itself is looked at, as Java does. BCFKS is not served.",
 })

@@ -202,7 +202,9 @@ func create(t *testing.T, rts []kmsg.CreateTopicsRequestTopic, seeds ...string) 
 	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Topics = rts
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	const limit = 5 * time.Minute // for a thousand partitions on a JVM
+	req.TimeoutMillis = int32(limit.Milliseconds())
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {

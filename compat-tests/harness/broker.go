@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type Config struct {
 	// SessionTimeout is that of the ZooKeeper session; 0: long enough for a busy machine. It is how long a killed Kafka
 	// cannot be started again.
 	SessionTimeout time.Duration
+
+	// StartLimit is how long the broker may take to come up; 0: a minute and a half.
+	StartLimit time.Duration
 
 	Env []string // further environment
 }
@@ -139,7 +143,7 @@ func (b *Broker) sessionTimeout() time.Duration {
 // Start runs the broker again. Apache Kafka gives up when the znode of a killed predecessor is still there, or when its own
 // session ends before it is up, on a busy machine; it is then started again.
 func (b *Broker) Start() error {
-	deadline := time.Now().Add(startLimit)
+	deadline := time.Now().Add(cmp.Or(b.cfg.StartLimit, startLimit))
 	for {
 		p, err := startProcess(b.LogPath(), b.cfg.Dir, b.cfg.Env, b.argv...)
 		if err != nil {

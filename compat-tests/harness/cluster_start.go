@@ -15,6 +15,7 @@ type ClusterConfig struct {
 	SessionTimeout time.Duration // as in Config
 	Settings       []string      // further key=value lines, the same for all brokers
 	Racks          []string      // broker.rack of each broker; nil: none
+	StartLimit     time.Duration // as in Config
 	// Proxied puts a Proxy between every broker and its ZooKeeper, and another in front of every broker's listener, which
 	// is what the broker advertises: CutOff then separates a broker from everybody.
 	Proxied bool
@@ -41,7 +42,7 @@ func StartCluster(t testing.TB, cfg ClusterConfig) *Cluster {
 	for i, kind := range cfg.Kinds {
 		bc := Config{
 			Kind: kind, ID: int32(i + 1), Dir: filepath.Join(dir, fmt.Sprintf("broker-%d", i+1)), ZooKeeper: c.ZK.Addr,
-			SessionTimeout: cfg.SessionTimeout, Settings: slices.Concat(clusterSettings, cfg.Settings),
+			SessionTimeout: cfg.SessionTimeout, Settings: slices.Concat(clusterSettings, cfg.Settings), StartLimit: cfg.StartLimit,
 		}
 		if cfg.Racks != nil {
 			bc.Settings = append(bc.Settings, "broker.rack="+cfg.Racks[i])

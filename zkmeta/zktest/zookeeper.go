@@ -34,11 +34,11 @@ type Server struct {
 // TickTime is the server's tickTime; sessions last 2 to 20 of them.
 const TickTime = 500 * time.Millisecond
 
-// StartZooKeeper starts a server that ends with the test, or skips the test if there is none to start.
-func StartZooKeeper(t testing.TB) *Server {
+// StartZooKeeper starts a server, with further settings as key=value, that ends with the test, or skips the test if there is none to start.
+func StartZooKeeper(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := start(dir)
+	s, err := start(dir, settings...)
 	if errors.Is(err, errNoZooKeeper) {
 		t.Skip(err)
 	}
@@ -65,7 +65,7 @@ func Shared() (server *Server, stop func(), reason error) {
 
 var errNoZooKeeper = errors.New("no ZooKeeper to test with")
 
-func start(dir string) (*Server, error) {
+func start(dir string, settings ...string) (*Server, error) {
 	classpath := os.Getenv(ClasspathEnv)
 	if classpath == "" {
 		return nil, fmt.Errorf("%w: %s is not set", errNoZooKeeper, ClasspathEnv)
@@ -81,6 +81,9 @@ func start(dir string) (*Server, error) {
 	s := &Server{Addr: addr, config: filepath.Join(dir, "zk.properties"), log: filepath.Join(dir, "zk.log")}
 	text := fmt.Sprintf("tickTime=%d\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n"+
 		"admin.enableServer=false\n4lw.commands.whitelist=*\nforceSync=no\n", TickTime.Milliseconds(), filepath.Join(dir, "data"), port)
+	for _, line := range settings {
+		text += line + "\n"
+	}
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
