@@ -99,25 +99,34 @@ func awaitEnd(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// peerDied removes /controller if the dead broker holds it, and, as the controller, the dead broker's registration. Each
-// is bound to the controller epoch that was read first, and to the registration that was seen.
+// peerDied removes the dead broker's registration: as the controller, or together with /controller if the dead broker holds that, so that the
+// next controller does not begin by taking it for alive. All is bound to the controller epoch that was read first, and to the registration that was seen.
 func (b *Broker) peerDied(ctx context.Context, id int32, seen zkmeta.Stat) error {
 	s := b.Session()
 	_, epoch, err := s.Get(ctx, zkmeta.ControllerEpoch, nil)
 	if err != nil {
 		return err
 	}
-	path, owner := zkmeta.Controller, seen.EphemeralOwner
-	if b.controller.IsActive() {
-		path = zkmeta.Broker(id)
+	ops := []zkmeta.Op{zkmeta.CheckOp(zkmeta.ControllerEpoch, epoch.Version)}
+	if !b.controller.IsActive() {
+		stat, exists, err := s.Exists(ctx, zkmeta.Controller, nil)
+		if err != nil || !exists || stat.EphemeralOwner != seen.EphemeralOwner {
+			return err
+		}
+		ops = append(ops, zkmeta.DeleteOp(zkmeta.Controller, stat.Version))
 	}
-	stat, exists, err := s.Exists(ctx, path, nil)
-	if err != nil || !exists || stat.EphemeralOwner != owner || path != zkmeta.Controller && stat.Czxid != seen.Czxid {
+	stat, exists, err := s.Exists(ctx, zkmeta.Broker(id), nil)
+	if err != nil {
 		return err
 	}
-	_, err = s.Multi(ctx, zkmeta.CheckOp(zkmeta.ControllerEpoch, epoch.Version), zkmeta.DeleteOp(path, stat.Version))
-	if err == nil {
-		b.log.Warn().Int32("dead", id).Str("znode", path).Msg("a broker's process is gone; removed what it held")
+	if exists && stat.Czxid == seen.Czxid {
+		ops = append(ops, zkmeta.DeleteOp(zkmeta.Broker(id), stat.Version))
+	}
+	if len(ops) == 1 {
+		return nil
+	}
+	if _, err = s.Multi(ctx, ops...); err == nil {
+		b.log.Warn().Int32("dead", id).Bool("controller", ops[1].Path == zkmeta.Controller).Msg("a broker's process is gone; removed what it held")
 	}
 	return err
 }
