@@ -209,6 +209,9 @@ func (w *world) unfinished() string {
 			if p == nil || p.Log() == nil {
 				return fmt.Sprintf("broker %d has no replica of partition %d", n.id, id)
 			}
+			if c := p.Log().Config(); c.MinInsyncReplicas != w.plan.minISR || (c.FlushMessages == 1) != w.plan.durable {
+				return fmt.Sprintf("broker %d does not know the configuration of its replica of partition %d", n.id, id)
+			}
 			if p.IsLeader() {
 				leaders++
 				if len(p.ISR()) < brokers || len(p.Replicas()) > brokers {

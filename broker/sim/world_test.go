@@ -39,6 +39,8 @@ type plan struct {
 	fastFailover bool
 	lagMax       time.Duration
 	faults       time.Duration // how long there are faults
+	// late: the topic is created while there are faults.
+	late bool
 }
 
 const (
@@ -54,6 +56,7 @@ func newPlan(rnd *rand.Rand) plan {
 	if !p.durable && rnd.IntN(8) == 0 {
 		p.minISR = 1
 	}
+	p.late = rnd.IntN(3) == 0
 	return p
 }
 
@@ -110,22 +113,32 @@ func (w *world) run() {
 	for _, n := range w.nodes {
 		n.start()
 	}
-	if w.createTopic() {
-		for p := range w.plan.partitions {
-			w.wg.Go(func() { w.produce(p) })
-			w.wg.Go(func() { w.consume(p) })
-		}
-		w.wg.Go(w.watch)
-		w.disturb()
-		w.heal()
-		w.converge()
+	if w.plan.late {
+		w.wg.Go(w.use)
+	} else {
+		w.use()
 	}
+	w.disturb()
+	w.heal()
+	w.converge()
 	for _, n := range w.nodes {
 		n.stop()
 	}
 	w.end()
 	w.wg.Wait()
 	w.zoo.close()
+}
+
+// use creates the topic and starts its clients.
+func (w *world) use() {
+	if !w.createTopic() {
+		return
+	}
+	for p := range w.plan.partitions {
+		w.wg.Go(func() { w.produce(p) })
+		w.wg.Go(func() { w.consume(p) })
+	}
+	w.wg.Go(w.watch)
 }
 
 // settings are a broker's configuration.
