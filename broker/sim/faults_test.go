@@ -92,10 +92,6 @@ var faults = []fault{
 type disturber struct {
 	w   *world
 	rnd *rand.Rand
-	mu  sync.Mutex
-	// open ends the faults that last.
-	open map[int]func()
-	next int
 }
 
 // isolate cuts a node's links to or from the other brokers and the clients.
@@ -122,7 +118,7 @@ func (d *disturber) isolate(n *node, out, in bool) (back func()) {
 
 // disturb makes faults for the time of the plan, several of them at once if it comes to that; all have ended when it returns.
 func (w *world) disturb() {
-	d := &disturber{w: w, rnd: w.stream("faults"), open: map[int]func(){}}
+	d := &disturber{w: w, rnd: w.stream("faults")}
 	w.sleep(between(d.rnd, 500*time.Millisecond, 3*time.Second))
 	weights := 0
 	for _, f := range faults {
