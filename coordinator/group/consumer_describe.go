@@ -75,7 +75,7 @@ func describeConsumer(mb *consumer.Member, target assignor.Assignment, topics co
 		d.SubscribedTopics = []string{}
 	}
 	d.SubscribedTopicRegex = &mb.Regex
-	d.Assignment, d.TargetAssignment = named(mb.Assigned.Assignment(), topics), named(target, topics)
+	d.Assignment, d.TargetAssignment = named(mb.Holds(), topics), named(target, topics)
 	d.MemberType = memberTypeConsumer
 	if mb.Classic != nil {
 		d.MemberType = memberTypeClassic

@@ -128,7 +128,7 @@ func (r *rig) wantConsumer(group, state string, members int) {
 func TestConsumersShareAndTakeOver(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, r *rig) {
 		a, b := r.modern("g", "a", "t"), r.modern("g", "b", "t")
-		if c := a.beat(); c != 0 || a.epoch != 1 || a.count() != 6 || a.interval != 5*time.Second {
+		if c := a.beat(); c != 0 || a.epoch != 2 || a.count() != 6 || a.interval != 5*time.Second {
 			t.Fatalf("error %d, epoch %d, %v, every %v", c, a.epoch, a.has, a.interval)
 		}
 		r.wantConsumer("g", "Stable", 1)
@@ -137,7 +137,7 @@ func TestConsumersShareAndTakeOver(t *testing.T) {
 		}
 		r.wantConsumer("g", "Reconciling", 2)
 		settle(t, a, b)
-		if a.count() != 3 || b.count() != 3 || a.epoch != 2 || b.epoch != 2 {
+		if a.count() != 3 || b.count() != 3 || a.epoch != 3 || b.epoch != 3 {
 			t.Errorf("a has %v at %d, b has %v at %d", a.has, a.epoch, b.has, b.epoch)
 		}
 		r.wantConsumer("g", "Stable", 2)
@@ -235,16 +235,16 @@ func TestConsumerCommitsByEpoch(t *testing.T) {
 			return r.c.FetchOffsets(ctx(), tester, 9, req).Groups[0].ErrorCode
 		}
 		r.wantCodes("commits", []int16{
-			commit(9, "a", 1, 0), commit(9, "a", 2, 0), commit(9, "x", 1, 0), commit(8, "a", 1, 0), commit(9, "", -1, 0),
+			commit(9, "a", 2, 0), commit(9, "a", 3, 0), commit(9, "x", 2, 0), commit(8, "a", 2, 0), commit(9, "", -1, 0),
 		}, 0, kerr.StaleMemberEpoch.Code, kerr.UnknownMemberID.Code, kerr.UnsupportedVersion.Code, kerr.UnknownMemberID.Code)
-		r.wantCodes("fetches", []int16{fetch(&a.id, 1), fetch(&a.id, 0), fetch(kmsg.StringPtr("x"), 1), fetch(nil, -1)},
+		r.wantCodes("fetches", []int16{fetch(&a.id, 2), fetch(&a.id, 1), fetch(kmsg.StringPtr("x"), 2), fetch(nil, -1)},
 			0, kerr.StaleMemberEpoch.Code, kerr.UnknownMemberID.Code, 0)
 		// With an older epoch it may commit for what it has had since then, and for nothing else (KIP-1251).
 		b := r.modern("g", "b", "t")
 		b.beat()
 		settle(t, a, b)
 		mine, other := a.has[consumer.TopicID{1}][0], b.has[consumer.TopicID{1}][0]
-		r.wantCodes("commits with the former epoch", []int16{commit(9, "a", 1, mine), commit(9, "a", 1, other), commit(9, "b", 1, other)},
+		r.wantCodes("commits with the former epoch", []int16{commit(9, "a", 2, mine), commit(9, "a", 2, other), commit(9, "b", 2, other)},
 			0, kerr.StaleMemberEpoch.Code, kerr.StaleMemberEpoch.Code)
 		r.wantCodes("a group that is not there", []int16{
 			r.c.CommitOffsets(ctx(), tester, 9, commitReq("nobody", "a", 1, "t", 5, 0)).Topics[0].Partitions[0].ErrorCode,
@@ -342,7 +342,7 @@ func TestConsumerHeartbeatRefusals(t *testing.T) {
 			{"no such member", func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.Group, q.MemberEpoch, q.MemberID = "g", 4, "m" }, kerr.GroupMaxSizeReached,
 				"The consumer group has reached its maximum capacity of 1 members."},
 			{"epoch of the future", func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.Group, q.MemberEpoch, q.MemberID = "g", 4, "a" }, kerr.FencedMemberEpoch,
-				"The consumer group member has a greater member epoch (4) than the one known by the group coordinator (1). The member must abandon all its partitions and rejoin."},
+				"The consumer group member has a greater member epoch (4) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin."},
 			{"regular expression", func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.SubscribedTopicRegex = kmsg.StringPtr("a)(b") }, kerr.InvalidRegularExpression, ""},
 		} {
 			resp := r.modern("h", "a", "t").send(c.edit)
@@ -494,7 +494,7 @@ func TestCoordinatorWithoutTopicsTakesNothingAway(t *testing.T) {
 			a.beat(), r.modern("g", "b", "t").beat(), r.describeConsumer("g").ErrorCode, r.joinNow(3, joinReq("g", "")).ErrorCode,
 		}, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress, codeLoadInProgress)
 		r.topics.Store(topics)
-		if c := a.beat(); c != 0 || a.count() != 6 || a.epoch != 1 {
+		if c := a.beat(); c != 0 || a.count() != 6 || a.epoch != 2 {
 			t.Errorf("error %d: %v at epoch %d", c, a.has, a.epoch)
 		}
 		r.topics.Store(nil)

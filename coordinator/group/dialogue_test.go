@@ -99,6 +99,10 @@ func (o *ourSide) do(_ string, req kmsg.Request) kmsg.Response {
 		resp = o.c.Delete(ctx(), tester, v, r)
 	case *kmsg.OffsetDeleteRequest:
 		resp = o.c.DeleteOffsets(ctx(), tester, v, r)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		resp = o.c.ConsumerHeartbeat(ctx(), tester, v, r)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		resp = o.c.DescribeConsumers(ctx(), tester, v, r)
 	}
 	out := req.ResponseKind()
 	out.SetVersion(v)

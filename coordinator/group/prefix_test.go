@@ -379,7 +379,7 @@ func recorded(r *rig) map[string]string {
 // TestRandomRequestsAndEveryPrefix sends random requests of all kinds and compares the coordinator with a model after each. Then any prefix of
 // the records, loaded by another coordinator, gives the state that the requests had given when they had written just these.
 func TestRandomRequestsAndEveryPrefix(t *testing.T) {
-	seeds := uint64(12)
+	seeds := uint64(6)
 	if testing.Short() {
 		seeds = 3
 	}

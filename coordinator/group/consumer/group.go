@@ -23,10 +23,13 @@ type Group struct {
 	seen uint64 // version of the topics that hash and regexes were last compared with
 }
 
+// firstEpoch is that of a group without members that never had any: the first one to join makes it 2, as in Kafka 4.3.
+const firstEpoch = 1
+
 // New returns a group without members.
 func New(id string) *Group {
 	return &Group{
-		id: id, members: make(map[string]*Member), static: make(map[string]string), targets: make(map[string]assignor.Assignment),
+		id: id, epoch: firstEpoch, members: make(map[string]*Member), static: make(map[string]string), targets: make(map[string]assignor.Assignment),
 		owners: make(map[TopicID]map[int32]string), regexes: make(map[string]*Resolved),
 	}
 }

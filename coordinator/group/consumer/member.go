@@ -110,6 +110,22 @@ func (o Owned) Assignment() assignor.Assignment {
 	return a
 }
 
+// Holds is what the member is assigned and what it has not given up yet.
+func (m *Member) Holds() assignor.Assignment {
+	if len(m.Revoking) == 0 {
+		return m.Assigned.Assignment()
+	}
+	all := Owned{}
+	for _, o := range []Owned{m.Assigned, m.Revoking} {
+		for t, ps := range o {
+			for p, e := range ps {
+				all.put(t, p, e)
+			}
+		}
+	}
+	return all.Assignment()
+}
+
 // samePartitions compares without the epochs.
 func (o Owned) samePartitions(p Owned) bool {
 	return maps.EqualFunc(o, p, func(a, b map[int32]int32) bool {

@@ -1,7 +1,9 @@
 package consumer
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,7 +23,12 @@ func compileRegex(expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
+// reasonOf is the description alone, as RE2/J's PatternSyntaxException has it.
 func reasonOf(err error) string {
+	var bad *syntax.Error
+	if errors.As(err, &bad) {
+		return bad.Code.String()
+	}
 	return err.Error()
 }
 
