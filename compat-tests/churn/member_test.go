@@ -138,7 +138,7 @@ func startKcat(g *groupRun, seeds []string, id int) (member, error) {
 func librdkafkaStarter(l *harness.Librdkafka) starter {
 	return func(g *groupRun, seeds []string, id int) (member, error) {
 		return startProgram(g, l.Member(topicName, "bootstrap.servers="+strings.Join(seeds, ","), "group.id="+g.name, fmt.Sprintf("client.id=librdkafka-%d", id),
-			"group.protocol=consumer", "auto.offset.reset=earliest", "auto.commit.interval.ms=500", "max.poll.interval.ms=15000"))
+			"group.protocol=consumer", "auto.offset.reset=earliest", "enable.auto.commit=false", "max.poll.interval.ms=15000"))
 	}
 }
 
