@@ -24,7 +24,8 @@
 //
 // Elected starts a shard, which loads: it replays the partition from its start to its end, while requests are answered with
 // COORDINATOR_LOAD_IN_PROGRESS. A record that cannot be read is skipped with a log line that names partition and offset, and so
-// is a stretch of bytes that is no batch (Log.Salvage finds the next one). If the log cannot be read the load starts over, with a pause. Resigned drops a shard. An epoch that follows the shard's own
+// is a stretch of bytes that is no batch (Log.Salvage finds the next one). If the log cannot be read the load starts over, with a
+// pause. Resigned drops a shard. An epoch that follows the shard's own
 // directly cannot hide another leader, so the shard keeps its state; after a gap it is loaded anew. Every append names the
 // leader epoch, so a deposed shard cannot write. An append whose outcome is not known reloads the shard.
 //

@@ -109,10 +109,12 @@ func TestGroupsSurviveChurn(t *testing.T) {
 	var brokers []*harness.Broker
 	var seeds []string
 	for id := range int32(3) {
-		b := harness.NewBroker(t, harness.Config{ID: id + 1, Dir: filepath.Join(dir, fmt.Sprint("broker-", id+1)), ZooKeeper: zk.Addr, SessionTimeout: session, Settings: []string{
-			"offsets.topic.replication.factor=3", "offsets.topic.num.partitions=6", "min.insync.replicas=2", "default.replication.factor=3", "replica.lag.time.max.ms=4000",
-			"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000", "group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
-			"zookeeper.connection.timeout.ms=60000"}})
+		b := harness.NewBroker(t, harness.Config{ID: id + 1, Dir: filepath.Join(dir, fmt.Sprint("broker-", id+1)), ZooKeeper: zk.Addr,
+			SessionTimeout: session, Settings: []string{
+				"offsets.topic.replication.factor=3", "offsets.topic.num.partitions=6", "min.insync.replicas=2", "default.replication.factor=3", "replica.lag.time.max.ms=4000",
+				"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
+				"group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
+				"zookeeper.connection.timeout.ms=60000"}})
 		brokers, seeds = append(brokers, b), append(seeds, b.Addr)
 	}
 	w := &world{t: t, brokers: brokers, seeds: seeds, rng: rng, adm: kadm.NewClient(newClient(t, kgo.SeedBrokers(seeds...)))}

@@ -99,7 +99,8 @@ func TestModernGroups(t *testing.T) {
 		settings []string
 		static   bool
 	}{
-		{"members of a classic group share, leave and come back", "classic", []string{"session.timeout.ms=6000", "heartbeat.interval.ms=500", "partition.assignment.strategy=cooperative-sticky"}, false},
+		{"members of a classic group share, leave and come back", "classic", []string{
+			"session.timeout.ms=6000", "heartbeat.interval.ms=500", "partition.assignment.strategy=cooperative-sticky"}, false},
 		{"uniform: members of a KIP-848 group share, leave and come back", "consumer", []string{"group.remote.assignor=uniform"}, false},
 		{"range: members of a KIP-848 group share, leave and come back", "consumer", []string{"group.remote.assignor=range"}, false},
 		{"a static member of a KIP-848 group comes back to what it had", "consumer", nil, true},

@@ -88,7 +88,8 @@ func (k *talk) describe(name, group string) {
 		})
 		for _, m := range g.Members {
 			slices.Sort(m.SubscribedTopics) // Kafka's are in the order of a hash set
-			d += fmt.Sprintf(" [%s %s %s epoch=%d %v regex=%s type=%d", m.MemberID, p(m.InstanceID), p(m.RackID), m.MemberEpoch, m.SubscribedTopics, p(m.SubscribedTopicRegex), m.MemberType)
+			d += fmt.Sprintf(" [%s %s %s epoch=%d %v regex=%s type=%d",
+				m.MemberID, p(m.InstanceID), p(m.RackID), m.MemberEpoch, m.SubscribedTopics, p(m.SubscribedTopicRegex), m.MemberType)
 			for _, a := range [][]kmsg.AssignmentTopicPartition{m.Assignment.TopicPartitions, m.TargetAssignment.TopicPartitions} {
 				d += " /"
 				for _, t := range a {
@@ -141,7 +142,8 @@ func (k *talk) converse() {
 	k.beat("nothing new", beat{group: "g", id: "a", epoch: a.MemberEpoch})
 	k.beat("says what it has", beat{group: "g", id: "a", epoch: a.MemberEpoch, owned: map[string][]int32{"t": {0, 1, 2, 3, 4, 5}}})
 	k.beat("an epoch of the future", beat{group: "g", id: "a", epoch: a.MemberEpoch + 1})
-	k.beat("an epoch of the past", beat{group: "g", id: "a", epoch: a.MemberEpoch - 1, rebalance: 20_000, topics: []string{"t"}, owned: map[string][]int32{"t": {0}}})
+	k.beat("an epoch of the past", beat{
+		group: "g", id: "a", epoch: a.MemberEpoch - 1, rebalance: 20_000, topics: []string{"t"}, owned: map[string][]int32{"t": {0}}})
 	a = k.beat("a joins again", join("a"))
 	k.beat("unknown topics", beat{group: "g", id: "a", epoch: a.MemberEpoch, topics: []string{"t", "nope"}})
 	a = k.beat("nothing", beat{group: "g", id: "a", epoch: a.MemberEpoch, owned: map[string][]int32{"t": {0, 1, 2, 3, 4, 5}}})
@@ -184,11 +186,12 @@ func (k *talk) converse() {
 	k.run("classic heartbeat", "c", 4, &kmsg.HeartbeatRequest{Group: "g", MemberID: "a", Generation: a.MemberEpoch})
 	k.run("classic leave", "c", 5, &kmsg.LeaveGroupRequest{Group: "g", Members: []kmsg.LeaveGroupRequestMember{{MemberID: "who"}}})
 	k.run("delete", "c", 2, &kmsg.DeleteGroupsRequest{Groups: []string{"g"}})
-	k.run("delete offsets", "c", 0, &kmsg.OffsetDeleteRequest{Group: "g", Topics: []kmsg.OffsetDeleteRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}}}}})
+	k.run("delete offsets", "c", 0, &kmsg.OffsetDeleteRequest{
+		Group: "g", Topics: []kmsg.OffsetDeleteRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}}}}})
 	k.beat("b changes the assignor", beat{group: "g", id: "b", epoch: b.MemberEpoch, assignor: "range", owned: has(b)})
 	k.beat("b leaves", beat{group: "g", id: "b", epoch: -1})
 	k.beat("b leaves again", beat{group: "g", id: "b", epoch: -1})
-	a = k.beat("a gets all", beat{group: "g", id: "a", epoch: a.MemberEpoch, owned: owns})
+	k.beat("a gets all", beat{group: "g", id: "a", epoch: a.MemberEpoch, owned: owns})
 	k.beat("a leaves", beat{group: "g", id: "a", epoch: -1})
 	k.describe("empty", "g")
 	k.commit("to the empty group", "g", "", -1, 12)

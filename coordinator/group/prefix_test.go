@@ -277,7 +277,8 @@ func (s *story) step() {
 		s.want("TxnOffsetCommit", s.r.txnCommit(2, name, pid, at, part), 0)
 		g.exists = true
 		p := fmt.Sprint("t-", part)
-		s.open[pid] = append(slices.DeleteFunc(s.open[pid], func(o storyPending) bool { return o.group == name && o.part == p }), storyPending{name, p, storyOffset{at, s.seq}})
+		others := slices.DeleteFunc(s.open[pid], func(o storyPending) bool { return o.group == name && o.part == p })
+		s.open[pid] = append(others, storyPending{name, p, storyOffset{at, s.seq}})
 	case x == 16 && len(s.open) > 0:
 		pids := slices.Sorted(maps.Keys(s.open))
 		s.endTxn(pids[s.rng.IntN(len(pids))], s.rng.IntN(2) == 0)
@@ -304,7 +305,8 @@ func (s *story) remove(name string, g *storyGroup) {
 			return
 		}
 		s.did("delete offset %s t-0", name)
-		req := &kmsg.OffsetDeleteRequest{Group: name, Topics: []kmsg.OffsetDeleteRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}}}}}
+		req := &kmsg.OffsetDeleteRequest{
+			Group: name, Topics: []kmsg.OffsetDeleteRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}}}}}
 		s.want("OffsetDelete", s.r.c.DeleteOffsets(ctx(), tester, 0, req).ErrorCode, 0)
 		_, had := g.offsets["t-0"]
 		had = had || s.pending(name, "t-0")
@@ -386,7 +388,8 @@ func TestRandomRequestsAndEveryPrefix(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			bubble(t, Config{OffsetsRetention: time.Hour}, func(t *testing.T, r *rig) {
-				s := &story{t: t, r: r, rng: rand.New(rand.NewPCG(seed, 9)), names: []string{"a", "b", "c", "d"}, groups: map[string]*storyGroup{}, open: map[int64][]storyPending{}}
+				s := &story{t: t, r: r, rng: rand.New(rand.NewPCG(seed, 9)), names: []string{"a", "b", "c", "d"},
+					groups: map[string]*storyGroup{}, open: map[int64][]storyPending{}}
 				for _, name := range s.names {
 					s.groups[name] = newStoryGroup()
 				}
