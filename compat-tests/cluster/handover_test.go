@@ -86,7 +86,8 @@ type reader struct {
 // startReader reads until stop is called, or the test ends.
 func startReader(t *testing.T, seeds []string, topic string) *reader {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.MetadataMinAge(20*time.Millisecond), kgo.MetadataMaxAge(5*time.Second), kgo.AlwaysRetryEOF(),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.Dialer((&net.Dialer{Timeout: time.Second}).DialContext))
 	if err != nil {

@@ -20,7 +20,9 @@ import (
 func TestRacks(t *testing.T) {
 	c := harness.StartCluster(t, harness.ClusterConfig{
 		SessionTimeout: sessionTimeout, Racks: []string{"r1", "r2", "r3"},
-		Settings: []string{"replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector", "controlled.shutdown.retry.backoff.ms=200"},
+		Settings: []string{
+			"replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector", "controlled.shutdown.retry.backoff.ms=200",
+		},
 	})
 	createTopic(t, c)
 	c.AwaitISR(t, faultTopic, 3)
@@ -30,22 +32,25 @@ func TestRacks(t *testing.T) {
 
 // onlyTheController sends what is for the controller to every broker. Nothing is forwarded in ZooKeeper mode.
 func onlyTheController(t *testing.T, c *harness.Cluster) {
-	id := kmsg.NewCreateTopicsRequestTopic()
-	id.Topic, id.NumPartitions, id.ReplicationFactor = "refused", 1, 1
+	refused := kmsg.NewCreateTopicsRequestTopic()
+	refused.Topic, refused.NumPartitions, refused.ReplicationFactor = "refused", 1, 1
 	controller := c.Controller(t).ID
 	for _, tt := range []struct {
 		name string
 		req  kmsg.Request
 		code func(kmsg.Response) int16
 	}{
-		{"CreateTopics", &kmsg.CreateTopicsRequest{Version: 7, ValidateOnly: true, TimeoutMillis: 1000, Topics: []kmsg.CreateTopicsRequestTopic{id}},
+		{"CreateTopics", &kmsg.CreateTopicsRequest{Version: 7, ValidateOnly: true, TimeoutMillis: 1000,
+			Topics: []kmsg.CreateTopicsRequestTopic{refused}},
 			func(r kmsg.Response) int16 { return r.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode }},
-		{"DeleteTopics", &kmsg.DeleteTopicsRequest{Version: 6, TimeoutMillis: 1000, Topics: []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("none")}}},
+		{"DeleteTopics", &kmsg.DeleteTopicsRequest{Version: 6, TimeoutMillis: 1000,
+			Topics: []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("none")}}},
 			func(r kmsg.Response) int16 { return r.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode }},
 		{"CreatePartitions", &kmsg.CreatePartitionsRequest{Version: 3, ValidateOnly: true, TimeoutMillis: 1000,
 			Topics: []kmsg.CreatePartitionsRequestTopic{{Topic: faultTopic, Count: faultPartitions + 1}}},
 			func(r kmsg.Response) int16 { return r.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode }},
-		{"ElectLeaders", &kmsg.ElectLeadersRequest{Version: 2, TimeoutMillis: 1000, Topics: []kmsg.ElectLeadersRequestTopic{{Topic: faultTopic, Partitions: []int32{0}}}},
+		{"ElectLeaders", &kmsg.ElectLeadersRequest{Version: 2, TimeoutMillis: 1000,
+			Topics: []kmsg.ElectLeadersRequestTopic{{Topic: faultTopic, Partitions: []int32{0}}}},
 			func(r kmsg.Response) int16 {
 				resp := r.(*kmsg.ElectLeadersResponse)
 				for _, t := range resp.Topics {
@@ -131,15 +136,16 @@ func fetchFromFollowers(t *testing.T, c *harness.Cluster) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	f := &fetches{from: map[int32]int{}}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.Rack(fmt.Sprintf("r%d", follower.ID)), kgo.WithHooks(f), kgo.MetadataMaxAge(time.Second),
-		kgo.MetadataMinAge(100*time.Millisecond), kgo.RecheckPreferredReplicaInterval(time.Second), kgo.AlwaysRetryEOF(),
+	reader, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.Rack(fmt.Sprintf("r%d", follower.ID)), kgo.WithHooks(f),
+		kgo.MetadataMaxAge(time.Second), kgo.MetadataMinAge(100*time.Millisecond), kgo.AlwaysRetryEOF(),
+		kgo.RecheckPreferredReplicaInterval(time.Second),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{faultTopic: {0: kgo.NewOffset().AtStart()}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	writer, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(faultTopic),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.AlwaysRetryEOF())
+	writer, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.DefaultProduceTopic(faultTopic), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.AlwaysRetryEOF())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ func TestReassign(t *testing.T) {
 		t.Skip("part of the long run")
 	}
 	c := harness.StartCluster(t, harness.ClusterConfig{SessionTimeout: sessionTimeout, Settings: []string{"min.insync.replicas=1"}})
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(faultTopic),
-		kgo.ProducerBatchCompression(kgo.NoCompression()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.DefaultProduceTopic(faultTopic), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)
 	}

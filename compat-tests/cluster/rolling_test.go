@@ -22,8 +22,8 @@ const (
 	finishLimit = 90 * time.Second
 )
 
-// TestRollingRestart stops and starts each of three brokers while franz-go, librdkafka and Java clients produce with acks=all and consume. No
-// record may be given up, lost or doubled, and no client may end or report an error that it does not get over by itself.
+// TestRollingRestart stops and starts each of three brokers while franz-go, librdkafka and Java clients produce with acks=all
+// and consume. No record may be given up, lost or doubled, and no client may end or report an error that it does not get over by itself.
 func TestRollingRestart(t *testing.T) {
 	if _, err := exec.LookPath("kcat"); err != nil {
 		t.Skip("kcat is not installed")
@@ -124,7 +124,8 @@ func startKcat(t *testing.T, seeds []string) *kcatPair {
 	k := &kcatPair{stop: make(chan struct{}), fed: make(chan int, 1)}
 	bootstrap := strings.Join(seeds, ",")
 	// -E: they do not end when for a moment all of their connections are down.
-	k.producer = exec.Command("kcat", "-b", bootstrap, "-E", "-P", "-t", kcatTopic, "-X", "enable.idempotence=true", "-X", "acks=all", "-X", "linger.ms=2")
+	k.producer = exec.Command("kcat", "-b", bootstrap, "-E", "-P", "-t", kcatTopic,
+		"-X", "enable.idempotence=true", "-X", "acks=all", "-X", "linger.ms=2")
 	k.consumer = exec.Command("kcat", "-b", bootstrap, "-E", "-C", "-u", "-t", kcatTopic, "-o", "beginning", "-f", "%s\n")
 	k.producer.Stderr, k.consumer.Stderr = &k.errs[0], &k.errs[1]
 	in, err := k.producer.StdinPipe()
