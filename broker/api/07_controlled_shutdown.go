@@ -10,7 +10,7 @@ import (
 
 // ControlledShutdown, versions 0-3, to the controller. v2: broker epoch. v3: flexible.
 //
-// Errors: NOT_CONTROLLER, STALE_BROKER_EPOCH, BROKER_NOT_AVAILABLE.
+// Errors: STALE_CONTROLLER_EPOCH from a broker that is not the controller, STALE_BROKER_EPOCH, BROKER_NOT_AVAILABLE.
 func controlledShutdown(a *API, c *wire.Call, req *kmsg.ControlledShutdownRequest, resp *kmsg.ControlledShutdownResponse) error {
 	return a.controlledShutdown(c.Context(), req, resp)
 }

@@ -84,7 +84,11 @@ func onlyTheController(t *testing.T, c *harness.Cluster) {
 				t.Errorf("%s to broker %d: %v", tt.name, b.ID, err)
 				continue
 			}
-			if code := tt.code(resp); (code == kerr.NotController.Code) != (b.ID != controller) {
+			want := kerr.NotController.Code
+			if tt.name == "ControlledShutdown" {
+				want = kerr.StaleControllerEpoch.Code
+			}
+			if code := tt.code(resp); (code == want) != (b.ID != controller) {
 				t.Errorf("%s to broker %d, the controller is %d: error code %d", tt.name, b.ID, controller, code)
 			}
 		}

@@ -259,7 +259,7 @@ func TestOnlyTheControllerServes(t *testing.T) {
 	if resp := other.ctrl.ListReassignments(ctx, kmsg.NewPtrListPartitionReassignmentsRequest()); resp.ErrorCode != want {
 		t.Errorf("ListPartitionReassignments: %d", resp.ErrorCode)
 	}
-	if _, err := other.ctrl.ControlledShutdown(ctx, 2, -1); !errors.Is(err, kerr.NotController) {
+	if _, err := other.ctrl.ControlledShutdown(ctx, 2, -1); !errors.Is(err, kerr.StaleControllerEpoch) {
 		t.Errorf("ControlledShutdown: %v", err)
 	}
 	if _, _, err := other.ctrl.AllocateProducerIDs(ctx, 2, other.epoch); !errors.Is(err, kerr.NotController) {

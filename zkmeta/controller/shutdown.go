@@ -12,10 +12,11 @@ import (
 // with the partitions that it still leads (KafkaController.doControlledShutdown). The broker counts as
 // shutting down until its registration goes: it is not elected and not taken into an ISR.
 //
-// Errors: NOT_CONTROLLER, STALE_BROKER_EPOCH, BROKER_NOT_AVAILABLE.
+// Errors: STALE_CONTROLLER_EPOCH if another broker is the controller (Kafka's ControllerMovedException), STALE_BROKER_EPOCH,
+// BROKER_NOT_AVAILABLE.
 func (m *Machine) controlledShutdown(ev ControlledShutdown) error {
 	if m.term == nil {
-		ev.Reply(nil, errNotController("controlled shutdown"))
+		ev.Reply(nil, errControllerMoved)
 		return nil
 	}
 	c := m.term
@@ -34,7 +35,7 @@ func (m *Machine) controlledShutdown(ev ControlledShutdown) error {
 	remaining, err := m.moveAway(ev.Broker)
 	if err != nil {
 		if endsTerm(err) {
-			ev.Reply(nil, errNotController("controlled shutdown"))
+			ev.Reply(nil, errControllerMoved)
 		} else {
 			ev.Reply(nil, fmt.Errorf("controlled shutdown of broker %d: %w: %w", ev.Broker, err, kerr.UnknownServerError))
 		}
@@ -43,6 +44,8 @@ func (m *Machine) controlledShutdown(ev ControlledShutdown) error {
 	ev.Reply(remaining, nil)
 	return nil
 }
+
+var errControllerMoved = fmt.Errorf("controlled shutdown: this broker is not the controller: %w", kerr.StaleControllerEpoch)
 
 func (m *Machine) moveAway(id int32) (remaining []zkmeta.TP, err error) {
 	c := m.term
