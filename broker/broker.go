@@ -161,6 +161,7 @@ func Start(ctx context.Context, opts Options) (_ *Broker, err error) {
 	b.wg.Go(func() { b.followSession(b.ctx) })
 	b.wg.Go(func() { b.followPeers(b.ctx) })
 	b.wg.Go(func() { b.followDirs(b.ctx) })
+	b.wg.Go(func() { b.readMissedConfigs(b.ctx) })
 	b.controller.Start(b.Session())
 	b.watchConfigs(b.ctx, b.Session())
 	b.startFeatures(ctx)

@@ -73,6 +73,32 @@ func (b *Broker) watchConfigs(ctx context.Context, s zkmeta.Session) {
 	})
 }
 
+// readMissedConfigs reads, until it succeeds, the configs of topics that could not be read when their logs were made: nobody asks for them again.
+func (b *Broker) readMissedConfigs(ctx context.Context) {
+	for {
+		select {
+		case <-b.topics.Failed():
+		case <-ctx.Done():
+			return
+		}
+		for ctx.Err() == nil {
+			unread := b.topics.Unread()
+			if len(unread) == 0 {
+				break
+			}
+			for _, topic := range unread {
+				if err := b.topicConfigChanged(topic); err == nil {
+					b.log.Info().Str("topic", topic).Msg("topic configs were read after all")
+				}
+			}
+			select {
+			case <-time.After(renewPause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
 // configChanged applies a change that was written to the metadata store, by us or by another broker.
 func (b *Broker) configChanged(entityPath string) {
 	ctx, stop := context.WithTimeout(b.ctx, configReadTimeout)

@@ -4,6 +4,7 @@ package topicconfig
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,6 +24,8 @@ type Store struct {
 
 	mu     sync.RWMutex
 	topics map[string]map[string]string
+	unread map[string]struct{} // topics whose configs could not be read when they were asked for
+	failed chan struct{}       // has room for one: unread got another one
 }
 
 // Reader reads a topic's overrides from the metadata store; none is not an error.
@@ -30,7 +33,7 @@ type Reader func(topic string) (map[string]string, error)
 
 // New starts with what the metadata store holds. read is asked for topics that were created since: nobody is notified of those.
 func New(c *config.Dynamic, overrides map[string]map[string]string, read Reader, log zerolog.Logger) *Store {
-	s := &Store{config: c, read: read, log: log}
+	s := &Store{config: c, read: read, log: log, unread: make(map[string]struct{}), failed: make(chan struct{}, 1)}
 	s.Replace(overrides)
 	return s
 }
@@ -40,6 +43,7 @@ func (s *Store) Set(topic string, overrides map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.topics[topic] = maps.Clone(overrides)
+	delete(s.unread, topic)
 }
 
 // Refresh reads the topic's own configs again.
@@ -57,6 +61,7 @@ func (s *Store) Refresh(topic string) (map[string]string, error) {
 func (s *Store) Replace(overrides map[string]map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	clear(s.unread)
 	s.topics = maps.Clone(overrides)
 	if s.topics == nil {
 		s.topics = make(map[string]map[string]string)
@@ -69,6 +74,7 @@ func (s *Store) Forget(topics []string) {
 	defer s.mu.Unlock()
 	for _, t := range topics {
 		delete(s.topics, t)
+		delete(s.unread, t)
 	}
 }
 
@@ -79,11 +85,32 @@ func (s *Store) Log(topic string) storage.LogConfig {
 	s.mu.RUnlock()
 	if !known {
 		var err error
-		if overrides, err = s.Refresh(topic); err != nil { // asked again by the next caller
+		if overrides, err = s.Refresh(topic); err != nil {
+			s.miss(topic)
 			s.log.Error().Err(err).Str("topic", topic).Msg("topic configs could not be read; the broker's defaults hold until they can")
 		}
 	}
 	return logConfig(s.config.Snapshot(), overrides, &s.log)
+}
+
+func (s *Store) miss(topic string) {
+	s.mu.Lock()
+	s.unread[topic] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.failed <- struct{}{}:
+	default:
+	}
+}
+
+// Failed gets a value when there may be Unread topics.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Unread are the topics that are used with the broker's defaults because their configs could not be read; a Refresh that succeeds ends that.
+func (s *Store) Unread() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.unread))
 }
 
 func logConfig(s *config.Snapshot, overrides map[string]string, log *zerolog.Logger) storage.LogConfig {
