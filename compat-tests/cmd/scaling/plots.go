@@ -69,7 +69,7 @@ type ranges struct {
 func (f *figure) draw(path string, points []point) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.title, f.x, f.y
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Left = true, f.total
 	p.X.Tick.Marker = ticks{}
 	if !f.relative {
 		p.X.Scale = plot.LogScale{}
