@@ -179,6 +179,53 @@ func TestFormerRegistration(t *testing.T) {
 	})
 }
 
+// TestStaleRequestsOfAController has the epochs of a controller, or of this broker, that have been followed by others.
+func TestStaleRequestsOfAController(t *testing.T) {
+	t.Parallel()
+	chroot := newTree(t)
+	b := start(t, t.TempDir(), beside(zooKeeper.Addr, chroot, 1)...)
+	_, stat, err := look(t, chroot).Get(t.Context(), zkmeta.Broker(1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	produce(t, b.client(), "t", 0, 1) // so that a controller is known
+	for _, tt := range []struct {
+		name       string
+		controller int32
+		broker     int64
+		want       *kerr.Error
+	}{
+		{"an older controller", 0, stat.Czxid, kerr.StaleControllerEpoch},
+		{"an older registration", 1, stat.Czxid - 1, kerr.StaleBrokerEpoch},
+	} {
+		isr := kmsg.NewPtrLeaderAndISRRequest()
+		isr.Version, isr.ControllerID, isr.ControllerEpoch, isr.BrokerEpoch = 7, 1, tt.controller, tt.broker
+		metadata := kmsg.NewPtrUpdateMetadataRequest()
+		metadata.Version, metadata.ControllerID, metadata.ControllerEpoch, metadata.BrokerEpoch = 8, 1, tt.controller, tt.broker
+		stop := kmsg.NewPtrStopReplicaRequest()
+		stop.Version, stop.ControllerID, stop.ControllerEpoch, stop.BrokerEpoch = 3, 1, tt.controller, tt.broker
+		for _, req := range []kmsg.Request{isr, metadata, stop} {
+			c := dial(t, b.addr)
+			c.send(req)
+			resp := req.ResponseKind()
+			c.receive(resp)
+			var code int16
+			switch resp := resp.(type) {
+			case *kmsg.LeaderAndISRResponse:
+				code = resp.ErrorCode
+			case *kmsg.UpdateMetadataResponse:
+				code = resp.ErrorCode
+			case *kmsg.StopReplicaResponse:
+				code = resp.ErrorCode
+			}
+			if code != tt.want.Code {
+				t.Errorf("%s, %s: error code %d, want %d", tt.name, kmsg.NameForKey(req.Key()), code, tt.want.Code)
+			}
+		}
+	}
+	produce(t, b.client(), "t", 1, 2)
+}
+
 func TestRegistrationThatWasRemovedComesBack(t *testing.T) {
 	t.Parallel()
 	chroot := newTree(t)

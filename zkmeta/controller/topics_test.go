@@ -93,6 +93,22 @@ func TestTopicWithLeftovers(t *testing.T) {
 	c.wantToldState("hidden", 0, 1, 2)
 }
 
+// A partition whose brokers are all absent waits for one of them; others of the topic, and other topics, do not.
+func TestTopicOfAbsentBrokers(t *testing.T) {
+	c := newCluster(t)
+	c.startBrokers(2)
+	c.create(zkmeta.Topic("absent"), assignmentJSON("absent", []int32{7, 8}, []int32{7, 1}))
+	c.wantState("absent", 1, "leader 1 epoch 0 isr [1]")
+	c.createTopic("t", []int32{2})
+	c.wantState("t", 0, "leader 2 epoch 0 isr [2]")
+	if _, there := c.state("absent", 0); there {
+		t.Error("a partition without a live broker has a state")
+	}
+	c.register(8)
+	c.wantState("absent", 0, "leader 8 epoch 0 isr [8]")
+	c.wantToldState("absent", 0, 8)
+}
+
 func TestDeletionWaitsForABroker(t *testing.T) {
 	c := newCluster(t)
 	one := c.startBrokers(3)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -47,6 +48,67 @@ func StartZooKeeper(t testing.TB, settings ...string) *Server {
 	}
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// StartEnsemble starts n servers that elect a leader among them, for the length of a test.
+func StartEnsemble(t testing.TB, n int) []*Server {
+	t.Helper()
+	var lines []string
+	for i := range n {
+		var ports []string
+		for range 2 { // for the others, and for the election
+			addr, err := freeAddr()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports = append(ports, addr[strings.LastIndexByte(addr, ':')+1:])
+		}
+		lines = append(lines, fmt.Sprintf("server.%d=127.0.0.1:%s", i+1, strings.Join(ports, ":")))
+	}
+	lines = append(lines, "initLimit=20", "syncLimit=10", "maxSessionTimeout=60000")
+	servers, errs := make([]*Server, n), make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		dir := t.TempDir()
+		err := os.MkdirAll(filepath.Join(dir, "data"), 0o700)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "data", "myid"), fmt.Append(nil, i+1), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { servers[i], errs[i] = start(dir, lines...) }) // serves when a majority is there
+	}
+	wg.Wait()
+	t.Cleanup(func() {
+		for _, s := range servers {
+			if s != nil {
+				s.Stop()
+			}
+		}
+	})
+	switch err := errors.Join(errs...); {
+	case errors.Is(err, errNoZooKeeper):
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	return servers
+}
+
+// Leads says whether the server is the leader of its ensemble.
+func (s *Server) Leads() bool {
+	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write([]byte("srvr")); err != nil {
+		return false
+	}
+	text, err := io.ReadAll(c)
+	return err == nil && strings.Contains(string(text), "Mode: leader")
 }
 
 // Shared starts one server for a whole package. Call stop at the end of TestMain; server is nil, with the
