@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 var (
 	manyPartitions = flag.Int("partitions", 300, "partitions in the cluster of TestManyPartitions")
+	manySession    = flag.Duration("session", sessionTimeout, "session timeout in TestManyPartitions")
 	manyRounds     = flag.Int("rounds", 1, "how often TestManyPartitions kills each broker")
 )
 
@@ -34,15 +36,19 @@ const (
 //
 // With KINDS=ottla,kafka in the environment both are measured in one run.
 func TestManyPartitions(t *testing.T) {
-	kinds := []harness.Kind{""}
-	if os.Getenv("KINDS") == "ottla,kafka" {
-		kinds = []harness.Kind{harness.Ottla, harness.Kafka}
+	one, err := harness.KindFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []harness.Kind{one}
+	if list := os.Getenv("KINDS"); list != "" {
+		kinds = nil
+		for name := range strings.SplitSeq(list, ",") {
+			kinds = append(kinds, harness.Kind(name))
+		}
 	}
 	for range *manyRounds {
 		for _, kind := range kinds {
-			if kind == "" {
-				kind, _ = harness.KindFromEnv()
-			}
 			if kind == harness.Kafka {
 				t.Run("kafka", func(t *testing.T) { failMany(t, kind, "session") })
 				continue
@@ -55,7 +61,7 @@ func TestManyPartitions(t *testing.T) {
 
 func failMany(t *testing.T, kind harness.Kind, how string, settings ...string) {
 	c := harness.StartCluster(t, harness.ClusterConfig{
-		Kinds: []harness.Kind{kind, kind, kind}, SessionTimeout: sessionTimeout, StartLimit: manyLimit, Settings: append([]string{
+		Kinds: []harness.Kind{kind, kind, kind}, SessionTimeout: *manySession, StartLimit: manyLimit, Settings: append([]string{
 			"auto.leader.rebalance.enable=false", "log.index.size.max.bytes=4096", "num.recovery.threads.per.data.dir=4",
 			"num.replica.fetchers=1", "controlled.shutdown.enable=false",
 		}, settings...),
