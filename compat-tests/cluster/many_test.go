@@ -53,7 +53,9 @@ func TestManyPartitions(t *testing.T) {
 				t.Run("kafka", func(t *testing.T) { failMany(t, kind, "session") })
 				continue
 			}
-			t.Run("ottla-session", func(t *testing.T) { failMany(t, kind, "session", "ottla.failover.fast=false") })
+			if !testing.Short() {
+				t.Run("ottla-session", func(t *testing.T) { failMany(t, kind, "session", "ottla.failover.fast=false") })
+			}
 			t.Run("ottla-fast", func(t *testing.T) { failMany(t, kind, "fast") })
 		}
 	}
