@@ -11,7 +11,7 @@
 // # Exactness
 //
 // Which goroutine runs next, which case a select takes and in which order a map is walked is the runtime's choice. With the runtime that
-// broker/sim/overlay makes, it comes from the seed as well, and a seed is the same run each time, event by event. The tests also work with the
+// broker/sim/overlay makes, it comes from the seed as well, and a seed is the same run each time, event by event (but for rare cases: docs/simulation.md). The tests also work with the
 // ordinary runtime and the race detector, where a seed is only the same world.
 //
 // Each seed runs in a process of its own (TestSeed), because pools of buffers outlive a bubble and must not.

@@ -1,9 +1,9 @@
-// Overlay writes a copy of a few files of Go's runtime in which nothing is left to chance, and the file for `go build -overlay` that puts them
+// Overlay writes a copy of a few files of Go's runtime and of its mutex in which nothing is left to chance, and the file for `go build -overlay` that puts them
 // in the place of the originals. Programs built with it run the same way each time, as far as goroutines of a testing/synctest bubble go:
 //
 //   - the choice of select, the order of maps and of timers that are due at once, and math/rand come from one generator, which the simulation seeds;
 //   - which goroutine runs next is drawn from it, too, where Go has a fixed rule, so that other seeds try other orders;
-//   - no goroutine is preempted because it has run for 10 ms.
+//   - no goroutine is preempted because it has run for 10 ms, and no mutex changes its manner because somebody has waited for 1 ms.
 //
 // It fails if the runtime is not the one that it knows.
 package main
@@ -17,13 +17,13 @@ import (
 	"strings"
 )
 
-// patch replaces text that occurs once in a file of the runtime.
+// patch replaces text that occurs once in a file of the standard library.
 type patch struct{ file, old, new string }
 
 var patches = []patch{
-	{"rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
-	{"rand.go", "	mp := getg().m\n	c := &mp.chacha8\n", "	if getg().bubble != nil {\n		return simRand()\n	}\n	mp := getg().m\n	c := &mp.chacha8\n"},
-	{"rand.go", "// rand32 is uint32(rand())", `// simState is the state of simRand.
+	{"runtime/rand.go", "	globalRand.state.Init(*seed)\n", "	*seed = [32]byte{1}\n	globalRand.state.Init(*seed)\n"},
+	{"runtime/rand.go", "	mp := getg().m\n	c := &mp.chacha8\n", "	if getg().bubble != nil {\n		return simRand()\n	}\n	mp := getg().m\n	c := &mp.chacha8\n"},
+	{"runtime/rand.go", "// rand32 is uint32(rand())", `// simState is the state of simRand.
 var simState uint64
 
 // simRand is splitmix64.
@@ -51,10 +51,11 @@ func simChoice(n uint32) uint32 {
 func simSeed(seed uint64) { simState = seed }
 
 // rand32 is uint32(rand())`},
-	{"select.go", "		j := cheaprandn(uint32(norder + 1))\n", "		j := simChoice(uint32(norder + 1))\n"},
-	{"time.go", "			t.rand = cheaprand()\n", "			t.rand = uint32(simRand())\n"},
-	{"proc.go", "const forcePreemptNS = 10 * 1000 * 1000 // 10ms\n", "const forcePreemptNS = 1 << 60\n"},
-	{"proc.go", "	if randomizeScheduler && next && randn(2) == 0 {\n", "	if next && gp.bubble != nil && simRand()&1 == 0 {\n"},
+	{"runtime/select.go", "		j := cheaprandn(uint32(norder + 1))\n", "		j := simChoice(uint32(norder + 1))\n"},
+	{"runtime/time.go", "			t.rand = cheaprand()\n", "			t.rand = uint32(simRand())\n"},
+	{"runtime/proc.go", "const forcePreemptNS = 10 * 1000 * 1000 // 10ms\n", "const forcePreemptNS = 1 << 60\n"},
+	{"runtime/proc.go", "	if randomizeScheduler && next && randn(2) == 0 {\n", "	if next && gp.bubble != nil && simRand()&1 == 0 {\n"},
+	{"internal/sync/mutex.go", "	starvationThresholdNs = 1e6\n", "	starvationThresholdNs = 1 << 60\n"},
 }
 
 func main() {
@@ -69,7 +70,7 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
-	runtime := filepath.Join(strings.TrimSpace(string(root)), "src", "runtime")
+	src := filepath.Join(strings.TrimSpace(string(root)), "src")
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
@@ -79,25 +80,25 @@ func run(dir string) error {
 	texts := map[string]string{}
 	for _, p := range patches {
 		if texts[p.file] == "" {
-			text, err := os.ReadFile(filepath.Join(runtime, p.file))
+			text, err := os.ReadFile(filepath.Join(src, p.file))
 			if err != nil {
 				return err
 			}
 			texts[p.file] = string(text)
 		}
 		if n := strings.Count(texts[p.file], p.old); n != 1 {
-			return fmt.Errorf("runtime/%s is not as expected: %q is there %d times", p.file, p.old, n)
+			return fmt.Errorf("%s is not as expected: %q is there %d times", p.file, p.old, n)
 		}
 		texts[p.file] = strings.Replace(texts[p.file], p.old, p.new, 1)
 	}
 	replace := map[string]string{}
 	for name, text := range texts {
 		// The same name would make it a file of the wrong package for tools that look into dir.
-		to := filepath.Join(dir, name+".txt")
+		to := filepath.Join(dir, strings.ReplaceAll(name, "/", "_")+".txt")
 		if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
 			return err
 		}
-		replace[filepath.Join(runtime, name)] = to
+		replace[filepath.Join(src, name)] = to
 	}
 	out, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "  ")
 	if err != nil {
