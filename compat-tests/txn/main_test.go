@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // client returns a client of brokers for the length of the test.
@@ -41,7 +42,7 @@ func topic(t *testing.T, addr string, partitions int32) string {
 // writeUnannounced appends a transactional batch that no coordinator was told of: nothing will ever end it.
 func writeUnannounced(t *testing.T, addr, topic, id string) (producer int64, start int64) {
 	t.Helper()
-	cl := client(t, addr)
+	cl := client(t, addr, kgo.MaxVersions(kversion.V3_8_0())) // a Produce of version 12 would announce it
 	init := kmsg.NewPtrInitProducerIDRequest()
 	init.TransactionalID, init.TransactionTimeoutMillis, init.ProducerID, init.ProducerEpoch = &id, 60_000, -1, -1
 	var got *kmsg.InitProducerIDResponse
