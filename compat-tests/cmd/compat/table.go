@@ -17,7 +17,7 @@ func recordOfKafka() ([]result, error) {
 }
 
 var titles = map[string]string{
-	"kcat":      "kcat (librdkafka 2.0.2)",
+	"kcat":      "librdkafka: kcat (2.0.2) and Python's client (2.16)",
 	"admin":     "Administration (franz-go's kadm), answers compared with Kafka's field by field",
 	"versions":  "Clients of every age (franz-go limited to the requests of a Kafka version)",
 	"behaviour": "Requests made byte by byte, right and wrong ones, answers compared with Kafka's field by field",
@@ -25,6 +25,7 @@ var titles = map[string]string{
 	"java":      "Kafka's Java clients (3.9.2 and 4.3.1)",
 	"txn":       "Transactions: ottla txn, histories under faults",
 	"process":   "Processes: bulk, kill -9, restarts, znodes",
+	"cluster":   "Three brokers with ZooKeeper: faults, restarts and moves under load",
 }
 
 // table writes docs/compatibility.md: nothing in it depends on when or where the run was.
