@@ -224,9 +224,25 @@ func (l *Log) DurableEndOffset() int64 {
 	return l.EndOffset()
 }
 
-// OnDurable sets the function that is called, from any goroutine and without locks held, when DurableEndOffset advances
-// without an append: after an fsync with flush.messages=1.
-func (l *Log) OnDurable(f func()) { l.onDurable.Store(&f) }
+// OnDurable sets the function that is called, from any goroutine, when DurableEndOffset advances
+// without an append: after an fsync with flush.messages=1. What recovery found and flush.messages wants on disk is asked for, too: without
+// further appends nothing else would.
+func (l *Log) OnDurable(f func()) {
+	l.onDurable.Store(&f)
+	if l.EndOffset()-l.durable.Load() >= l.cfg.Load().FlushMessages {
+		l.dir().flusher.commit(l)
+	}
+}
+
+// raiseDurable notes that the log is on disk up to end, and returns what tells those who wait for it. The caller holds flushMu.
+func (l *Log) raiseDurable(end int64) (tell func()) {
+	before := l.DurableEndOffset()
+	l.durable.Store(max(l.durable.Load(), end))
+	if f := l.onDurable.Load(); f != nil && l.DurableEndOffset() > before {
+		return *f
+	}
+	return func() {}
+}
 
 // SetHighWatermark moves the high watermark, clamped to [start, end], and returns it. That it must not go back on a leader is
 // the caller's rule.

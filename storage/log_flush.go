@@ -46,14 +46,10 @@ func (l *Log) flush(full bool) error {
 		return l.failed("flush", err)
 	}
 	// No truncation can have come between: it needs flushMu.
-	before := l.DurableEndOffset()
-	l.durable.Store(max(l.durable.Load(), work.end))
+	defer l.raiseDurable(work.end)()
 	if full {
 		l.recoveryPoint.Store(max(l.recoveryPoint.Load(), work.end))
 		l.lastFlushMs.Store(time.Now().UnixMilli())
-	}
-	if f := l.onDurable.Load(); f != nil && l.DurableEndOffset() > before {
-		(*f)()
 	}
 	return nil
 }

@@ -557,3 +557,40 @@ func TestIdleIndexWithoutEntriesIsNotMissing(t *testing.T) {
 		t.Errorf("said %s", &said)
 	}
 }
+
+// After a crash the tail of a log may not be on disk. With flush.messages=1 that holds up the high watermark, also where nothing is appended any more.
+func TestRecoveredTailBecomesDurable(t *testing.T) {
+	for name, manual := range map[string]bool{"at once": false, "with all that was recovered": true} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, nil)
+			e.open()
+			for i := range int64(2) {
+				mustAppend(t, e.log("t", 0), plainBatch(1, 10, i))
+			}
+			e.abandon()
+			c := testConfig()
+			c.FlushMessages = 1
+			e.cfg["t"] = c
+			e.mod = func(c *ManagerConfig) { c.manual = manual }
+			l := e.open().Log(TopicPartition{"t", 0})
+			if durable, end := l.DurableEndOffset(), l.EndOffset(); durable >= end {
+				t.Fatalf("recovered %d records, on disk already", durable)
+			}
+			told := make(chan struct{}, 1)
+			l.OnDurable(func() { told <- struct{}{} })
+			if manual {
+				if err := l.dir().syncRecovered(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			select {
+			case <-told:
+			case <-time.After(20 * time.Second):
+				t.Fatal("nobody was told")
+			}
+			if durable, end := l.DurableEndOffset(), l.EndOffset(); durable != end {
+				t.Errorf("on disk up to %d of %d", durable, end)
+			}
+		})
+	}
+}

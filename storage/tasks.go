@@ -160,7 +160,7 @@ func (d *logDir) syncRecovered() error {
 		t.log.flushMu.Lock()
 		if t.log.generation.Load() == t.generation {
 			t.log.recoveryPoint.Store(max(t.log.recoveryPoint.Load(), t.end))
-			t.log.durable.Store(max(t.log.durable.Load(), t.end))
+			t.log.raiseDurable(t.end)()
 		}
 		t.log.flushMu.Unlock()
 	}
