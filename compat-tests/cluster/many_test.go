@@ -20,6 +20,7 @@ var (
 	manyPartitions = flag.Int("partitions", 300, "partitions in the cluster of TestManyPartitions")
 	manySession    = flag.Duration("session", sessionTimeout, "session timeout in TestManyPartitions")
 	manyRounds     = flag.Int("rounds", 1, "how often TestManyPartitions kills each broker")
+	manyPause      = flag.Bool("pause", false, "TestManyPartitions pauses brokers instead of killing them")
 )
 
 const (
@@ -34,7 +35,8 @@ const (
 //
 //	go test ./cluster -run TestManyPartitions -timeout 60m -args -partitions=10000
 //
-// With KINDS=ottla,kafka in the environment both are measured in one run.
+// With KINDS=ottla,kafka in the environment both are measured in one run. -pause stops the process (SIGSTOP) instead, for a few partitions: what a client sees
+// of that, which waits for the old leader's connection, is in TestFaults.
 func TestManyPartitions(t *testing.T) {
 	one, err := harness.KindFromEnv()
 	if err != nil {
@@ -79,8 +81,12 @@ func failMany(t *testing.T, kind harness.Kind, how string, settings ...string) {
 			victim = c.Broker(victim.ID%3 + 1)
 		}
 		led := m.ledBy(t, victim)
+		down, up, done := victim.Kill, victim.Start, "killed"
+		if *manyPause {
+			down, up, done = victim.Pause, victim.Continue, "paused"
+		}
 		killed := time.Now()
-		if err := victim.Kill(); err != nil {
+		if err := down(); err != nil {
 			t.Fatal(err)
 		}
 		took := m.await(t, "a leader for all partitions", victim, m.allLed).Sub(killed)
@@ -88,12 +94,12 @@ func failMany(t *testing.T, kind harness.Kind, how string, settings ...string) {
 		if controller {
 			what = "controller"
 		}
-		fmt.Printf("%-5s %-7s %6d partitions: %-10s killed (led %5d): last partition led again after %6.2f s\n",
-			kind, how, m.total, what, led, took.Seconds())
+		fmt.Printf("%-5s %-7s %6d partitions: %-10s %s (led %5d): last partition led again after %6.2f s\n",
+			kind, how, m.total, what, done, led, took.Seconds())
 		if led == 0 {
 			t.Error("the broker that was killed led nothing")
 		}
-		if err := victim.Start(); err != nil {
+		if err := up(); err != nil {
 			t.Fatal(err)
 		}
 		m.await(t, "all partitions in sync", nil, m.inSync)
