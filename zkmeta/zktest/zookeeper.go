@@ -1,7 +1,6 @@
 package zktest
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -97,19 +96,7 @@ func StartEnsemble(t testing.TB, n int) []*Server {
 }
 
 // Leads says whether the server is the leader of its ensemble.
-func (s *Server) Leads() bool {
-	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	if _, err := c.Write([]byte("srvr")); err != nil {
-		return false
-	}
-	text, err := io.ReadAll(c)
-	return err == nil && strings.Contains(string(text), "Mode: leader")
-}
+func (s *Server) Leads() bool { return strings.Contains(s.srvr(), "Mode: leader") }
 
 // Shared starts one server for a whole package. Call stop at the end of TestMain; server is nil, with the
 // reason, if there is none to start.
@@ -212,19 +199,24 @@ func (s *Server) Start() error {
 	return nil
 }
 
-// serves asks with the four letter word "srvr".
-func (s *Server) serves() bool {
+func (s *Server) serves() bool { return strings.HasPrefix(s.srvr(), "Zookeeper version") }
+
+// srvr is the answer to the four letter word of that name; empty if there is none.
+func (s *Server) srvr() string {
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	if _, err := c.Write([]byte("srvr")); err != nil {
-		return false
+		return ""
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	return err == nil && strings.HasPrefix(line, "Zookeeper version")
+	text, err := io.ReadAll(c)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // Stop kills the server.
