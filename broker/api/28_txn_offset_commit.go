@@ -34,13 +34,7 @@ func (a *API) verifyOffsets(c *wire.Call, req *kmsg.TxnOffsetCommitRequest, part
 	if err != nil {
 		return nil, err
 	}
-	op := verifyOld
-	switch {
-	case req.Version >= 5:
-		op = addToTxn
-	case req.Version >= 4:
-		op = verify
-	}
+	op := operationOf(req.Version, 4, 5)
 	tps := []txn.TopicPartition{{Topic: group.Topic, Partition: partition}}
 	var guard *storage.VerificationGuard
 	untilAdded(c.Context(), op, func() (concurrent bool) {

@@ -30,13 +30,7 @@ type verified struct {
 // verifyProduce asks the transaction's coordinator about those partitions of a Produce whose logs do not know the transaction yet, all
 // in one request. The result holds nothing about a partition whose append will fail for another reason.
 func (a *API) verifyProduce(c *wire.Call, req *kmsg.ProduceRequest) verification {
-	op := verifyOld
-	switch {
-	case req.Version >= 12:
-		op = addToTxn
-	case req.Version >= 11:
-		op = verify
-	}
+	op := operationOf(req.Version, 11, 12)
 	if req.TransactionID == nil || op != addToTxn && !config.Get(a.Config.Snapshot(), config.TransactionPartitionVerificationEnable) {
 		return verification{}
 	}

@@ -21,6 +21,17 @@ const (
 	addToTxn                   // to make it part of the transaction, which is of version 2
 )
 
+// operationOf is that of a request whose versions know TRANSACTION_ABORTABLE, and add to the transaction, from these on.
+func operationOf(version, abortable, adds int16) operation {
+	switch {
+	case version >= adds:
+		return addToTxn
+	case version >= abortable:
+		return verify
+	}
+	return verifyOld
+}
+
 // How long an addition waits for the producer's last transaction to be completed, and how often it asks (add.partitions.to.txn.retry.backoff.*
 // of Kafka 4). A producer that was told the end of a transaction begins the next one while its markers are being written.
 const (
