@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,35 +83,22 @@ func (b *Broker) awaitSuccessor(ctx context.Context, s zkmeta.Session, tp storag
 func (b *Broker) awaitPeer(ctx context.Context, s zkmeta.Session) error {
 	told := false
 	for {
-		names, _, err := s.Children(ctx, zkmeta.BrokersIDs, nil)
+		brokers, _, err := zkmeta.ReadBrokers(ctx, s)
 		if err != nil {
 			return err
 		}
-		others := 0
-		for _, name := range names {
-			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil || int32(id) == b.id {
-				continue
-			}
-			data, _, err := s.Get(ctx, zkmeta.Broker(int32(id)), nil)
-			if err != nil {
-				continue // gone, or the next round tells
-			}
-			info, err := zkmeta.DecodeBroker(int32(id), data)
-			if err != nil {
-				continue
-			}
-			others++
-			if b.answers(ctx, info) {
+		delete(brokers, b.id)
+		for _, id := range slices.Sorted(maps.Keys(brokers)) {
+			if b.answers(ctx, brokers[id]) {
 				return nil
 			}
 		}
-		if others == 0 {
+		if len(brokers) == 0 {
 			return nil
 		}
 		if !told {
 			told = true
-			b.log.Warn().Int("brokers", others).Msg("no other broker answers; not registering before one does")
+			b.log.Warn().Int("brokers", len(brokers)).Msg("no other broker answers; not registering before one does")
 		}
 		select {
 		case <-ctx.Done():
