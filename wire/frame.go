@@ -10,6 +10,10 @@ import (
 const (
 	// readBufferSize is the pooled buffer that a connection reads into while requests arrive; frames that fit are used in place.
 	readBufferSize = 64 << 10
+	// smallBufferSize is what it reads into instead after calmReads reads in a row that brought half of that at most, and at first: a request
+	// holds its buffer until it is answered, and a broker has thousands of clients that wait in a Fetch or a JoinGroup of a few hundred bytes.
+	smallBufferSize = 4 << 10
+	calmReads       = 8
 	// bulkBufferSize is what a connection reads into instead after a frame of more than half a read buffer: several such frames in one
 	// system call, answered in one, and none of them copied. It is charged to the budget; without room there it is done without.
 	bulkBufferSize = 256 << 10
@@ -50,12 +54,13 @@ type frameReader struct {
 	buf   *buffer // nil while nothing is buffered
 	r, w  int     // unread bytes are buf.b[r:w]
 	last  int     // size of the last frame, with its length
+	calm  int     // reads in a row that brought little, counted up to calmReads
 	held  bool    // source.partial was called
 	get   func() []byte
 }
 
 func (fr *frameReader) init(src source, limit int32) {
-	fr.src, fr.limit = src, limit
+	fr.src, fr.limit, fr.calm = src, limit, calmReads
 	fr.get = fr.space
 }
 
@@ -140,6 +145,11 @@ func (fr *frameReader) fill() error {
 	had := fr.buffered()
 	n, err := fr.src.readSome(fr.get)
 	fr.w += n
+	if n > smallBufferSize/2 {
+		fr.calm = 0
+	} else {
+		fr.calm = min(fr.calm+1, calmReads)
+	}
 	if err != nil && n == 0 {
 		if fr.buffered() == 0 && fr.buf != nil {
 			fr.buf.release()
@@ -156,8 +166,11 @@ func (fr *frameReader) fill() error {
 // space returns where to read to: at least the rest of a frame that fits the buffer, in a bulk buffer up to where a frame is likely to end.
 func (fr *frameReader) space() []byte {
 	size := readBufferSize
-	if fr.bulky() {
+	switch {
+	case fr.bulky():
 		size = bulkBufferSize
+	case fr.calm == calmReads && fr.buf == nil:
+		size = smallBufferSize
 	}
 	if fr.buf == nil {
 		fr.buf, fr.r, fr.w = fr.take(size), 0, 0

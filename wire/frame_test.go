@@ -177,6 +177,46 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	}
 }
 
+func TestSmallRequestsHoldSmallBuffers(t *testing.T) {
+	frame := func(size int) []byte {
+		return append(binary.BigEndian.AppendUint32(nil, uint32(size)), make([]byte, size)...)
+	}
+	var stream []byte
+	var sizes []int   // of the pieces
+	var buffers []int // that their frames lie in
+	add := func(times, buffer int, frames ...int) {
+		for range times {
+			var piece []byte
+			for _, n := range frames {
+				piece = append(piece, frame(n)...)
+				buffers = append(buffers, buffer)
+			}
+			sizes = append(sizes, len(piece))
+			stream = append(stream, piece...)
+		}
+	}
+	add(3, smallBufferSize, 200)                                   // a new connection
+	add(1, smallBufferSize, 1000, 1000, 1000)                      // much at once
+	add(calmReads, readBufferSize, 100)                            // for a while
+	add(2, smallBufferSize, 100)                                   // calm again
+	sizes = append(sizes, smallBufferSize, 6000-smallBufferSize+4) // larger than a small buffer, in two reads
+	stream = append(stream, frame(6000)...)
+	buffers = append(buffers, readBufferSize)
+	add(1, readBufferSize, 100)
+	var fr frameReader
+	fr.init(&pieces{stream: stream, sizes: sizes}, 1<<20)
+	for i, want := range buffers {
+		_, in, err := fr.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(in.b) != want {
+			t.Errorf("frame %d lies in a buffer of %d bytes, want %d", i, len(in.b), want)
+		}
+		in.release()
+	}
+}
+
 func TestStalledFramesAreClosedWhenMemoryIsShort(t *testing.T) {
 	ts := startServer(t, ServerConfig{QueuedMaxBytes: 2 << 20}, ListenerConfig{}, echoHeartbeat())
 	stalled := ts.dial(t)
@@ -219,7 +259,7 @@ func TestBulkFramesAreReadTogether(t *testing.T) {
 		name            string
 		noBulk          bool
 		charged, atMost int
-	}{{"with a budget", false, size, 12 + 2}, {"without", true, frames * size, 2 * frames}} {
+	}{{"with a budget", false, size, 12 + 2}, {"without", true, frames * size, 2*frames + 1}} {
 		t.Run(tt.name, func(t *testing.T) {
 			src := &pieces{stream: stream, sizes: []int{1 << 20}, noBulk: tt.noBulk}
 			var fr frameReader
