@@ -14,7 +14,7 @@ import (
 func clusterScenarios(nodes int, long bool) []scenario {
 	times := "-duration 3s -warmup 500ms"
 	if long {
-		times = "-duration 20s -warmup 5s"
+		times = "-duration 6s -warmup 1500ms"
 	}
 	topic := fmt.Sprintf(" -replicas %d -partitions 12 -conns 3 -acks -1 ", nodes)
 	return []scenario{
