@@ -61,6 +61,28 @@ func TestInitialDelayIsBoundedByRebalanceTimeout(t *testing.T) {
 	})
 }
 
+func TestFirstRebalanceWaitsForPendingMembers(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		bubble(t, Config{}, func(t *testing.T, r *rig) {
+			start := time.Now()
+			first, second := r.joinNow(4, joinReq("g", "")), r.joinNow(4, joinReq("g", ""))
+			a := r.join(4, joinReq("g", first.MemberID))
+			sleep(pendingGrace / 2)
+			if a.done() {
+				t.Fatal("the first rebalance did not wait for the second client")
+			}
+			members, after := 1, pendingGrace
+			if comes {
+				members, after = 2, pendingGrace/2
+				r.join(4, joinReq("g", second.MemberID))
+			}
+			if got := a.wait(); got.Generation != 1 || len(got.Members) != members || time.Since(start) != after {
+				t.Errorf("generation %d of %d members after %v, want 1, %d, %v", got.Generation, len(got.Members), time.Since(start), members, after)
+			}
+		})
+	}
+}
+
 func TestMemberIDRequired(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, r *rig) {
 		first := r.joinNow(4, joinReq("g", ""))

@@ -13,6 +13,11 @@ const newMemberJoinTimeout = 5 * time.Minute
 // rejoinRetryMin keeps a group whose members ask for no rebalance timeout from spinning while nobody rejoins.
 const rejoinRetryMin = time.Second
 
+// pendingGrace is how much longer a group's first rebalance waits for clients that were given a member id and have not come back with it yet.
+// Kafka does not wait for them (InitialDelayedJoin); with group.initial.rebalance.delay.ms=0 the first of many clients would become a group of its
+// own, and learn of the others by its next heartbeat.
+const pendingGrace = 100 * time.Millisecond
+
 // newMember makes mb's session timer.
 func (m *machine) newMember(g *group, mb *member) *member {
 	mb.session.Fire = func(now time.Time) { m.sessionTimeout(now, g, mb) }
@@ -125,6 +130,11 @@ func (m *machine) joinTimeout(now time.Time, g *group) {
 		g.initialRemaining = max(g.initialRemaining-g.initialDelay, 0)
 		g.initialDelay = delay
 		m.timers.Set(&g.join, now.Add(delay))
+		return
+	}
+	if g.initial && len(g.pending) > 0 {
+		g.initial = false
+		m.timers.Set(&g.join, now.Add(pendingGrace))
 		return
 	}
 	m.completeJoin(now, g)
