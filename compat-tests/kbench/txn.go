@@ -230,7 +230,7 @@ func (p *txnProducer) write(c *Conn, parts []int32) error {
 		for _, rp := range r.(*kmsg.ProduceResponse).Topics[0].Partitions {
 			switch rp.ErrorCode {
 			case 0:
-			case codeNotEnoughReplicas:
+			case codeNotEnoughReplicas, codeConcurrent: // the last transaction is still being completed; the first up to Produce 11
 				parts = append(parts, rp.Partition)
 			default:
 				return wrapCode("Produce", rp.ErrorCode)
