@@ -146,8 +146,11 @@ const (
 	tableEnd   = "<!-- end of kbench table -->"
 )
 
+// tellingRange is how many times the lowest ratio the highest may be: one of two figures near zero says nothing.
+const tellingRange = 100
+
 // markdown makes the table of brokers, the first one's ratios to each other, and that of the machine's limits. Ratios are medians of the
-// repetitions' own, with their range where there are several. Notes follow.
+// repetitions' own, with their range where there are several and they say something. Notes follow.
 func markdown(results []*Result) string {
 	var names []string
 	values := map[[2]string]map[string]map[int]float64{} // scenario and metric, broker, repetition
@@ -197,10 +200,10 @@ func markdown(results []*Result) string {
 			fmt.Fprintf(&out, " %s |", cell(k, n))
 		}
 		for _, n := range names[min(1, len(names)):] {
-			switch ratios := pairRatios(values[k][names[0]], values[k][n]); len(ratios) {
-			case 0:
+			switch ratios := pairRatios(values[k][names[0]], values[k][n]); {
+			case len(ratios) == 0, ratios[0] <= 0, ratios[len(ratios)-1] > tellingRange*ratios[0]:
 				fmt.Fprint(&out, " |")
-			case 1:
+			case len(ratios) == 1:
 				fmt.Fprintf(&out, " %.2f |", ratios[0])
 			default:
 				fmt.Fprintf(&out, " %.2f [%.2f-%.2f] |", median(ratios), ratios[0], ratios[len(ratios)-1])
