@@ -9,7 +9,8 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 # Go's monitor thread sleeps when all is idle, and the next system call has to wake it; then it looks every 20 us. A broker goes idle thousands of
 # times a second. With a schedtrace it does not sleep, but looks less and less often, every 10 ms at last: a quarter less CPU for replication,
 # a third for a light load (docs/performance.md). The trace itself is a line every 25 days, the longest that the runtime takes.
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X runtime.godebugDefault=schedtrace=2147483647
+AWAKE   := -X runtime.godebugDefault=schedtrace=2147483647
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) $(AWAKE)
 
 # make run
 PORT ?= 9092
@@ -101,7 +102,7 @@ plots: build tools ## measure how costs grow, and draw docs/plots: five minutes 
 	@bin/scaling -out docs/plots
 
 flames: tools ## flame graphs of the broker under load in docs/plots; needs perf
-	@compat-tests/kbench/flames docs/plots
+	@compat-tests/kbench/flames '$(AWAKE)' docs/plots
 
 bench-check: tools ## counted costs (allocations, bytes, system calls) against compat-tests/results/bench-baseline.txt
 	@bin/benchcheck -baseline compat-tests/results/bench-baseline.txt -counts "$${TEST_COUNTS:-}"
