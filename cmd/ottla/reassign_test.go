@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -88,6 +90,35 @@ func TestMoves(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, moves(p, now, running), cmp.AllowUnexported(move{}, topicPartition{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestSettled has a broker that hears late of the end of a reassignment.
+func TestSettled(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		seen []string // the state of the partition, look by look; the last one stays
+		want string
+		took time.Duration
+	}{
+		{"complete", []string{complete}, complete, 0},
+		{"in progress", []string{inProgress, complete}, inProgress, 0},
+		{"heard of late", []string{otherwise, otherwise, complete}, complete, 2 * settleInterval},
+		{"never as planned", []string{otherwise}, otherwise, settleTime},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, looks := time.Now(), 0
+				list, err := settled(t.Context(), func() ([]reassignRow, error) {
+					state := tt.seen[min(looks, len(tt.seen)-1)]
+					looks++
+					return []reassignRow{{State: complete}, {State: state}}, nil
+				})
+				if err != nil || list[1].State != tt.want || time.Since(began) != tt.took {
+					t.Errorf("%v %v after %v, want %s after %v", list, err, time.Since(began), tt.want, tt.took)
+				}
+			})
+		})
 	}
 }
 

@@ -26,29 +26,13 @@ func compareRows(a, b reassignRow) int {
 
 // runVerify says what has become of each partition of a plan, and ends the throttles if nothing of it moves.
 func (f *reassignFlags) runVerify(ctx context.Context, w io.Writer, p *plan) error {
-	running, err := reassignments(ctx, f.client)
+	list, err := settled(ctx, func() ([]reassignRow, error) { return f.states(ctx, p) })
 	if err != nil {
 		return err
 	}
-	now, err := current(ctx, f.admin, p)
-	if err != nil {
-		return err
-	}
-	var list []reassignRow
 	counts := map[string]int{}
-	for _, a := range p.Partitions {
-		r := reassignRow{Topic: a.Topic, Partition: a.Partition, Replicas: now[a.of()].Replicas, Target: a.Replicas}
-		moving, ok := running[a.of()]
-		switch {
-		case ok:
-			r.State, r.Replicas, r.Adding, r.Removing = inProgress, moving.replicas, moving.adding, moving.removing
-		case slices.Equal(r.Replicas, a.Replicas):
-			r.State = complete
-		default:
-			r.State = otherwise
-		}
+	for _, r := range list {
 		counts[r.State]++
-		list = append(list, r)
 	}
 	if counts[inProgress] == 0 && !f.keepThrottle {
 		if err := unthrottle(ctx, f.admin, p.topics()); err != nil {
@@ -62,6 +46,56 @@ func (f *reassignFlags) runVerify(ctx context.Context, w io.Writer, p *plan) err
 		return &exitError{code: 1, err: fmt.Errorf("%d of %d partitions are complete, %d in progress", counts[complete], len(list), counts[inProgress])}
 	}
 	return nil
+}
+
+// How long a partition may be seen with other replicas than planned before that is believed, and how often it is looked at.
+const (
+	settleTime     = 5 * time.Second
+	settleInterval = 100 * time.Millisecond
+)
+
+// settled looks until no partition is otherwise than planned, or settleTime has passed. The controller says what is in progress, any
+// broker which replicas there are; the brokers hear of the end of a reassignment one by one, after the controller.
+func settled(ctx context.Context, look func() ([]reassignRow, error)) ([]reassignRow, error) {
+	for began := time.Now(); ; {
+		list, err := look()
+		wrong := slices.ContainsFunc(list, func(r reassignRow) bool { return r.State == otherwise })
+		if err != nil || !wrong || time.Since(began) >= settleTime {
+			return list, err
+		}
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+			return list, nil
+		}
+	}
+}
+
+// states is how the partitions of a plan are now.
+func (f *reassignFlags) states(ctx context.Context, p *plan) ([]reassignRow, error) {
+	running, err := reassignments(ctx, f.client)
+	if err != nil {
+		return nil, err
+	}
+	now, err := current(ctx, f.admin, p)
+	if err != nil {
+		return nil, err
+	}
+	var list []reassignRow
+	for _, a := range p.Partitions {
+		r := reassignRow{Topic: a.Topic, Partition: a.Partition, Replicas: now[a.of()].Replicas, Target: a.Replicas}
+		moving, ok := running[a.of()]
+		switch {
+		case ok:
+			r.State, r.Replicas, r.Adding, r.Removing = inProgress, moving.replicas, moving.adding, moving.removing
+		case slices.Equal(r.Replicas, a.Replicas):
+			r.State = complete
+		default:
+			r.State = otherwise
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 // reassignWatch shows how the copies of a plan get on.
