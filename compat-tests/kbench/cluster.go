@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +65,42 @@ func (c *cluster) teardown() {
 	for _, b := range slices.Backward(c.nodes) { // the first has what the prepare command started
 		b.teardown()
 	}
+}
+
+// awaitDeletion waits until the topics that kbench has deleted are gone from the
+// disk: to free gigabytes costs seconds of a core, which the next run is not to
+// pay for.
+func (c *cluster) awaitDeletion(ctx context.Context) error {
+	for {
+		left, err := deletedTopic(c.Dir)
+		if err != nil || left == "" {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s was deleted but is still there: %w", left, ctx.Err())
+		}
+	}
+}
+
+// deletedTopic returns a directory of kbench's topics under dir, "" if there is
+// none: brokers name it after topic and partition, and rename it before they
+// delete what is in it.
+func deletedTopic(dir string) (found string, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // files come and go while a broker runs
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), topicPrefix):
+			found = path
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found, err
 }
 
 // startCluster starts nodes brokers, one after the other, and returns how long
