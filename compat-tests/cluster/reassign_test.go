@@ -27,6 +27,7 @@ const (
 	reassignRate   = 2 << 20   // bytes per second
 	reassignCrawl  = 64 << 10  // bytes per second, so slow that nothing is finished before it is cancelled
 	reassignAround = 200 * time.Millisecond
+	settleLimit    = 30 * time.Second // until all brokers know what has changed
 )
 
 // mover runs ottla partition reassign against a cluster.
@@ -316,7 +317,7 @@ func (m *mover) wantReplicas(plan string) {
 	if err := json.Unmarshal(text, &want); err != nil {
 		m.t.Fatal(err)
 	}
-	m.eventually(fmt.Sprintf("on the replicas of %s", filepath.Base(plan)), func() error {
+	m.Await(m.t, settleLimit, "the replicas of "+filepath.Base(plan)+" on all brokers", func() error {
 		for _, b := range m.Brokers {
 			meta, err := b.Metadata(m.t.Context(), faultTopic)
 			if err != nil {
@@ -336,20 +337,6 @@ func (m *mover) wantReplicas(plan string) {
 	})
 }
 
-// eventually waits for a condition: brokers hear of changes one by one.
-func (m *mover) eventually(what string, cond func() error) {
-	m.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(reassignAround) {
-		err := cond()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			m.t.Fatalf("not %s: %v", what, err)
-		}
-	}
-}
-
 // wantThrottled waits until the topic and every broker have the configs of a throttle, or none.
 func (m *mover) wantThrottled(want bool) {
 	m.t.Helper()
@@ -357,7 +344,7 @@ func (m *mover) wantThrottled(want bool) {
 	if want {
 		configs = 2
 	}
-	m.eventually(fmt.Sprintf("with %d configs of a throttle", configs), func() error {
+	m.Await(m.t, settleLimit, fmt.Sprintf("%d configs of a throttle", configs), func() error {
 		topics, err := m.admin.DescribeTopicConfigs(m.t.Context(), faultTopic)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func (b *Broker) Metadata(ctx context.Context, topics ...string) (*kmsg.Metadata
 // AwaitBrokers waits until every running broker knows n brokers, and all agree on a controller among them.
 func (c *Cluster) AwaitBrokers(t testing.TB, n int) {
 	t.Helper()
-	c.await(t, fmt.Sprintf("%d brokers and a controller that all know", n), func() error {
+	c.Await(t, startLimit, fmt.Sprintf("%d brokers and a controller that all know", n), func() error {
 		controllers := map[int32]bool{}
 		for _, b := range c.running() {
 			m, err := b.Metadata(t.Context())
@@ -62,7 +62,7 @@ func (c *Cluster) AwaitBrokers(t testing.TB, n int) {
 func (c *Cluster) Controller(t testing.TB) *Broker {
 	t.Helper()
 	var controller *Broker
-	c.await(t, "a controller", func() error {
+	c.Await(t, startLimit, "a controller", func() error {
 		var last error
 		for _, b := range c.running() {
 			m, err := b.Metadata(t.Context())
@@ -81,7 +81,7 @@ func (c *Cluster) Controller(t testing.TB) *Broker {
 func (c *Cluster) Leader(t testing.TB, topic string, partition int32) *Broker {
 	t.Helper()
 	var leader *Broker
-	c.await(t, fmt.Sprintf("a leader of %s-%d", topic, partition), func() error {
+	c.Await(t, startLimit, fmt.Sprintf("a leader of %s-%d", topic, partition), func() error {
 		p, err := c.partition(t.Context(), topic, partition)
 		if err == nil && p.Leader < 0 {
 			err = errors.New("no leader")
@@ -97,7 +97,7 @@ func (c *Cluster) Leader(t testing.TB, topic string, partition int32) *Broker {
 // AwaitISR waits until every partition of a topic has n replicas in its ISR.
 func (c *Cluster) AwaitISR(t testing.TB, topic string, n int) {
 	t.Helper()
-	c.await(t, fmt.Sprintf("%d replicas in sync for %s", n, topic), func() error {
+	c.Await(t, startLimit, fmt.Sprintf("%d replicas in sync for %s", n, topic), func() error {
 		for _, b := range c.running() {
 			m, err := b.Metadata(t.Context(), topic)
 			if err != nil {
@@ -143,15 +143,16 @@ func (c *Cluster) running() (bs []*Broker) {
 	return bs
 }
 
-func (c *Cluster) await(t testing.TB, what string, cond func() error) {
+// Await waits for a condition, and ends the test if it does not come about within limit.
+func (c *Cluster) Await(t testing.TB, limit time.Duration, what string, cond func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		err := cond()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s: %v", startLimit, what, err)
+			t.Fatalf("waited %v for %s: %v", limit, what, err)
 		}
 	}
 }
