@@ -67,10 +67,16 @@ func (c *cluster) teardown() {
 	}
 }
 
+// deletionLimit is how long brokers may take to delete the topics of one run.
+const deletionLimit = 2 * time.Minute
+
 // awaitDeletion waits until the topics that kbench has deleted are gone from the
 // disk: to free gigabytes costs seconds of a core, which the next run is not to
-// pay for.
+// pay for. A topic that stays, as that of a run which was killed does, is an error
+// after deletionLimit.
 func (c *cluster) awaitDeletion(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deletionLimit)
+	defer cancel()
 	for {
 		left, err := deletedTopic(c.Dir)
 		if err != nil || left == "" {
