@@ -62,6 +62,8 @@ func (e *addEvent) handle(m *machine, now time.Time) {
 // check compares what a producer says it is with t, which may be nil.
 func (t *transaction) check(producerID int64, epoch int16) int16 {
 	switch {
+	case t != nil && t.goesOn(producerID, epoch):
+		return codeConcurrent
 	case t == nil || t.producerID != producerID:
 		return codeInvalidMapping
 	case t.producerEpoch != epoch:

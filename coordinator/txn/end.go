@@ -10,7 +10,7 @@ import (
 // endEvent is an EndTxn. It is answered when the outcome is committed; the markers follow. A V2 end of a transaction whose epochs are used up
 // needs a new producer id, which the machine cannot fetch: it says needsID, and the event comes again with newID.
 //
-// Errors: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS while the same outcome is being completed,
+// Errors: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS while a transaction is being completed,
 // INVALID_TXN_STATE for the other outcome or when there is no transaction.
 type endEvent struct {
 	coordinator.Request
@@ -69,24 +69,24 @@ func (e *endEvent) outcome() State {
 }
 
 func (e *endEvent) decide(m *machine, t *transaction, nowMs int64) int16 {
-	prepare := e.outcome()
-	switch t.state {
-	case Ongoing:
+	switch {
+	case t.state == Ongoing:
 		d := t.metadata
-		d.state, d.lastUpdateMs, d.version, d.prevProducerID = prepare, nowMs, e.version, t.producerID
+		d.state, d.lastUpdateMs, d.version, d.prevProducerID = e.outcome(), nowMs, e.version, t.producerID
 		m.write(t, &d)
 		m.sendWhenCommitted(t)
 		return 0
-	case prepare:
+	case t.state.preparing():
 		return codeConcurrent
-	case prepare.completed():
+	case t.state == e.outcome().completed():
 		return 0
 	}
 	return codeInvalidTxnState
 }
 
 // decide2 is decide for V2 (TransactionCoordinator.endTransaction). The epoch tells a repetition, which has the one before, from the end of
-// the next transaction, which may be empty: then it can only be aborted.
+// the next transaction, which may be empty: then it can only be aborted. While the one before is being completed the producer may have come
+// that far already, and asks again (KAFKA-18464).
 func (e *endEvent) decide2(m *machine, t *transaction, nowMs int64) int16 {
 	if t == nil {
 		return codeInvalidMapping
@@ -94,20 +94,17 @@ func (e *endEvent) decide2(m *machine, t *transaction, nowMs int64) int16 {
 	done := t.state == CompleteCommit || t.state == CompleteAbort
 	// rotated: this end used the last epoch, and the producer has a new id since.
 	rotated := done && t.producerEpoch == 0 && t.lastProducerID == e.producerID && e.producerEpoch == math.MaxInt16-1
-	repeated := (done || t.state.preparing()) && (rotated || int32(t.producerEpoch) == int32(e.producerEpoch)+1)
+	repeated := done && (rotated || int32(t.producerEpoch) == int32(e.producerEpoch)+1)
 	switch {
-	case t.producerID != e.producerID && !rotated:
+	case t.producerID != e.producerID && !rotated && !t.goesOn(e.producerID, e.producerEpoch):
 		return codeInvalidMapping
-	case !repeated && (t.state.preparing() || t.producerEpoch != e.producerEpoch):
-		return codeFenced
-	case repeated && done && t.producerEpoch == math.MaxInt16:
-		return codeFenced // it was fenced with the last epoch, which is for nobody to go on with
-	}
-	prepare := e.outcome()
-	switch {
-	case repeated && t.state == prepare:
+	case t.state.preparing():
 		return codeConcurrent
-	case repeated && t.state == prepare.completed():
+	case !repeated && t.producerEpoch != e.producerEpoch:
+		return codeFenced
+	case repeated && t.producerEpoch == math.MaxInt16:
+		return codeFenced // it was fenced with the last epoch, which is for nobody to go on with
+	case repeated && t.state == e.outcome().completed():
 		e.nextID, e.nextEpoch = t.next()
 		return 0
 	case repeated, t.state != Ongoing && e.commit:

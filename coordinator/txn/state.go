@@ -131,3 +131,9 @@ type transaction struct {
 	// sent are the markers of the present PrepareX that have been handed to the senders, nil before.
 	sent *markers
 }
+
+// goesOn tells whether the producer is ahead of the transaction: it has the answer to its end, while the markers are still to be written.
+func (t *transaction) goesOn(producerID int64, epoch int16) bool {
+	nextID, nextEpoch := t.next()
+	return t.state.preparing() && producerID == nextID && epoch == nextEpoch
+}

@@ -60,11 +60,12 @@ func TestEndsOfVersion2(t *testing.T) {
 		{name: "commit again", state: CompleteCommit, before: true, commit: true},
 		{name: "abort of what was committed", state: CompleteCommit, before: true, code: codeInvalidTxnState},
 		{name: "commit again meanwhile", state: PrepareCommit, before: true, commit: true, code: codeConcurrent},
-		{name: "abort of what is being committed", state: PrepareCommit, before: true, code: codeInvalidTxnState},
-		{name: "commit with the epoch to come", state: PrepareCommit, commit: true, code: codeFenced},
+		{name: "abort of what is being committed", state: PrepareCommit, before: true, code: codeConcurrent},
+		{name: "commit of nothing meanwhile", state: PrepareCommit, commit: true, code: codeConcurrent},
+		{name: "abort of nothing meanwhile", state: PrepareCommit, code: codeConcurrent},
 		{name: "abort again meanwhile", state: PrepareAbort, before: true, code: codeConcurrent},
-		{name: "commit of what is being aborted", state: PrepareAbort, before: true, commit: true, code: codeInvalidTxnState},
-		{name: "abort with the epoch to come", state: PrepareAbort, code: codeFenced},
+		{name: "commit of what is being aborted", state: PrepareAbort, before: true, commit: true, code: codeConcurrent},
+		{name: "abort of nothing meanwhile, again", state: PrepareAbort, code: codeConcurrent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
@@ -90,7 +91,11 @@ func TestEndsOfVersion2(t *testing.T) {
 				}
 				r.wantEnd2(c.name, "a", 5, epoch, c.commit, wantID, wantEpoch, c.code)
 				r.wantEnd2("another producer id", "a", 6, epoch, c.commit, none, none, codeInvalidMapping)
-				r.wantEnd2("an epoch to come", "a", 5, 9, c.commit, none, none, codeFenced)
+				toCome := codeFenced
+				if c.state.preparing() || c.state == Ongoing && c.raised {
+					toCome = codeConcurrent
+				}
+				r.wantEnd2("an epoch to come", "a", 5, 9, c.commit, none, none, toCome)
 			})
 		})
 	}
@@ -145,7 +150,9 @@ func TestUsedUpEpochsOfVersion2(t *testing.T) {
 		}
 		r.wantEnd2("end", "a", 5, math.MaxInt16-1, true, 1001, 0, 0)
 		r.wantEnd2("end meanwhile", "a", 5, math.MaxInt16-1, true, -1, -1, codeConcurrent)
-		r.want("add with the new producer id meanwhile", r.add2("a", 1001, 0, t0), codeInvalidMapping)
+		r.want("add with the new producer id meanwhile", r.add2("a", 1001, 0, t0), codeConcurrent)
+		r.wantEnd2("abort of nothing with the new producer id meanwhile", "a", 1001, 0, false, -1, -1, codeConcurrent)
+		r.want("add with an epoch of it that nobody has", r.add2("a", 1001, 1, t0), codeInvalidMapping)
 		r.c.Resigned(0, 3)
 		second := newRig(t, r.log, Config{}).elect(3)
 		r.c.Close()
