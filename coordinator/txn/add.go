@@ -35,9 +35,6 @@ func (e *addEvent) finish(code int16) {
 func (e *addEvent) handle(m *machine, now time.Time) {
 	t := m.txns[e.id]
 	c := t.check(e.producerID, e.producerEpoch)
-	if c == 0 && t.state.preparing() {
-		c = codeConcurrent
-	}
 	switch {
 	case c != 0:
 	case e.verify:
@@ -59,15 +56,19 @@ func (e *addEvent) handle(m *machine, now time.Time) {
 	})
 }
 
-// check compares what a producer says it is with t, which may be nil.
+// check compares what a producer says it is with t, which may be nil, and has it wait while the last end is being completed.
 func (t *transaction) check(producerID int64, epoch int16) int16 {
 	switch {
-	case t != nil && t.goesOn(producerID, epoch):
+	case t == nil:
+		return codeInvalidMapping
+	case t.goesOn(producerID, epoch):
 		return codeConcurrent
-	case t == nil || t.producerID != producerID:
+	case t.producerID != producerID:
 		return codeInvalidMapping
 	case t.producerEpoch != epoch:
 		return codeFenced
+	case t.state.preparing():
+		return codeConcurrent
 	}
 	return 0
 }

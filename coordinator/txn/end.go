@@ -69,16 +69,14 @@ func (e *endEvent) outcome() State {
 }
 
 func (e *endEvent) decide(m *machine, t *transaction, nowMs int64) int16 {
-	switch {
-	case t.state == Ongoing:
+	switch t.state {
+	case Ongoing:
 		d := t.metadata
 		d.state, d.lastUpdateMs, d.version, d.prevProducerID = e.outcome(), nowMs, e.version, t.producerID
 		m.write(t, &d)
 		m.sendWhenCommitted(t)
 		return 0
-	case t.state.preparing():
-		return codeConcurrent
-	case t.state == e.outcome().completed():
+	case e.outcome().completed():
 		return 0
 	}
 	return codeInvalidTxnState
