@@ -17,7 +17,8 @@ const heldBlock = 512 << 10
 // holdMemory keeps the machine's memory in use for as long as this process lives: it touches size bytes, and then gives all of them back but
 // one locked page in each heldBlock; 0 does nothing. On a virtual machine whose host takes free memory back (free page reporting), the first use
 // of such a page is a fault that the host serves, and writing a file costs up to ten times the CPU, now and then; a host takes whole blocks only,
-// and there are none any more, unless the kernel moves the kept pages together: see compactionNote.
+// and there are none any more, unless the kernel moves the kept pages together: see compactionNote. Locking takes root, or a limit on locked memory
+// (RLIMIT_MEMLOCK) above size.
 func holdMemory(ctx context.Context, size int64) error {
 	if size -= size % heldBlock; size <= 0 {
 		return nil
